@@ -1,0 +1,14 @@
+//! The devices our packet programs sit on: the table `DEVICES`, by ifindex.
+
+use crate::{Be32, Ipv6};
+
+/// What the programs need to know of a device they sit on. A device that is not in the table is
+/// not ours: a backend behind it is delivered through the host's stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Device {
+    /// Source address for IPv4 flows that leave by it; zero: none.
+    pub source_v4: Be32,
+    /// Source address for IPv6 flows that leave by it; zero: none.
+    pub source_v6: Ipv6,
+}

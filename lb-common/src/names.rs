@@ -1,0 +1,57 @@
+//! Names of maps and programs as they stand in the object.
+
+/// Frontends of IPv4: [`crate::frontend`].
+pub const FRONTENDS_V4: &str = "FRONTENDS_V4";
+/// Frontends of IPv6.
+pub const FRONTENDS_V6: &str = "FRONTENDS_V6";
+/// The node's own addresses: [`crate::frontend::node_address`].
+pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
+/// [`crate::service::Service`] by index.
+pub const SERVICES: &str = "SERVICES";
+/// Backend indices by position.
+pub const SLOTS: &str = "SLOTS";
+/// [`crate::backend::Backend`] by index.
+pub const BACKENDS: &str = "BACKENDS";
+/// [`crate::service::NameCell`] by position.
+pub const NAMES: &str = "NAMES";
+/// [`crate::flow`] of IPv4.
+pub const FLOWS_V4: &str = "FLOWS_V4";
+/// [`crate::flow`] of IPv6.
+pub const FLOWS_V6: &str = "FLOWS_V6";
+/// [`crate::affinity`].
+pub const AFFINITY: &str = "AFFINITY";
+/// [`crate::source_range`].
+pub const SOURCE_RANGES: &str = "SOURCE_RANGES";
+/// [`crate::socket::UdpPeer`].
+pub const UDP_PEERS: &str = "UDP_PEERS";
+/// [`crate::socket::Origin`] of connected sockets.
+pub const SOCKET_ORIGIN: &str = "SOCKET_ORIGIN";
+/// [`crate::device::Device`] by ifindex.
+pub const DEVICES: &str = "DEVICES";
+/// [`crate::counter::Counter`] by index, per CPU.
+pub const COUNTERS: &str = "COUNTERS";
+
+/// Global: [`crate::settings::flags`].
+pub const GLOBAL_FLAGS: &str = "FLAGS";
+/// Global: first NodePort.
+pub const GLOBAL_NODE_PORT_FIRST: &str = "NODE_PORT_FIRST";
+/// Global: last NodePort.
+pub const GLOBAL_NODE_PORT_LAST: &str = "NODE_PORT_LAST";
+
+/// Cgroup programs, by the hook they are for.
+pub const SOCKET_PROGRAMS: [&str; 8] = [
+    "connect4",
+    "connect6",
+    "sendmsg4",
+    "sendmsg6",
+    "recvmsg4",
+    "recvmsg6",
+    "getpeername4",
+    "getpeername6",
+];
+/// XDP program of an external device.
+pub const XDP_INGRESS: &str = "xdp_ingress";
+/// tc ingress program of an external device.
+pub const TC_INGRESS: &str = "tc_ingress";
+/// tc egress program of an external device.
+pub const TC_EGRESS: &str = "tc_egress";

@@ -1,0 +1,11 @@
+//! Read-only globals of the programs, set when they are loaded.
+
+/// What the operator or the kernel's abilities decided, as flags of the global named
+/// [`crate::names::GLOBAL_FLAGS`].
+pub mod flags {
+    /// A ClusterIP may be reached from outside (`--external-cluster-ip`).
+    pub const EXTERNAL_CLUSTER_IP: u32 = 1 << 0;
+    /// The kernel lets a socket hook choose the errno (`bpf_set_retval`, 5.18); without it a
+    /// refused call fails with EPERM.
+    pub const SET_RETVAL: u32 = 1 << 1;
+}

@@ -1,0 +1,2 @@
+//! The half of the data path that runs anywhere.
+#![no_std]

@@ -1,0 +1,135 @@
+//! The only vocabulary for changing the kernel's tables.
+
+use lb_common::{
+    Address, Ipv4, Ipv6,
+    backend::Backend,
+    device::Device,
+    frontend::{Frontend, FrontendKey},
+    run::Run,
+    service::{NameCell, Service, ServiceSettings},
+    source_range::SourceRange,
+};
+
+/// One change of one table. Operations are values: a plan can be printed, tested and refused.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Op {
+    /// Writes a whole row of `BACKENDS` that nothing names yet, or that is being retired.
+    PutBackend {
+        /// The row.
+        index: u32,
+        /// Its content.
+        backend: Backend,
+    },
+    /// Writes slots of a run that nothing names yet.
+    WriteSlots {
+        /// Position of the first.
+        offset: u32,
+        /// Backend indices.
+        backends: Vec<u32>,
+    },
+    /// Writes a name that nothing names yet.
+    WriteName {
+        /// Position of the first cell.
+        offset: u32,
+        /// The name, padded.
+        cells: Vec<NameCell>,
+    },
+    /// Writes a whole row of `SERVICES` that no frontend names: a new one, or one being cleared.
+    PutService {
+        /// The row.
+        index: u32,
+        /// Its content.
+        service: Service,
+    },
+    /// Switches one of a service's lists with one release store.
+    PublishRun {
+        /// Row of `SERVICES`.
+        service: u32,
+        /// Which list.
+        list: List,
+        /// The new run.
+        run: Run,
+    },
+    /// Changes flags and affinity timeout with one store.
+    SetSettings {
+        /// Row of `SERVICES`.
+        service: u32,
+        /// The new settings.
+        settings: ServiceSettings,
+    },
+    /// Changes a backend's flags with one store.
+    SetBackendFlags {
+        /// Row of `BACKENDS`.
+        index: u32,
+        /// The new flags.
+        flags: u16,
+    },
+    /// Adds a frontend or hands it to another service.
+    PutFrontend {
+        /// Where.
+        at: FrontendAt,
+        /// Whose.
+        frontend: Frontend,
+    },
+    /// Removes a frontend.
+    RemoveFrontend {
+        /// Where.
+        at: FrontendAt,
+    },
+    /// Admits a client network to a service's load-balancer VIPs.
+    PutSourceRange {
+        /// Significant bits, counted as [`lb_common::source_range::prefix_length`] does.
+        prefix_length: u32,
+        /// Service and network.
+        range: SourceRange,
+    },
+    /// Takes the admission back.
+    RemoveSourceRange {
+        /// As it was put.
+        prefix_length: u32,
+        /// As it was put.
+        range: SourceRange,
+    },
+    /// Adds an address of the node, or changes its flags.
+    PutNodeAddress {
+        /// The address.
+        address: Address,
+        /// [`lb_common::frontend::node_address`].
+        flags: u32,
+    },
+    /// The node lost an address.
+    RemoveNodeAddress {
+        /// The address.
+        address: Address,
+    },
+    /// Tells the programs about a device they sit on.
+    PutDevice {
+        /// Its ifindex.
+        ifindex: u32,
+        /// What they need to know.
+        device: Device,
+    },
+    /// The programs no longer sit there.
+    RemoveDevice {
+        /// Its ifindex.
+        ifindex: u32,
+    },
+}
+
+/// One of a service's two lists of backends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum List {
+    /// [`Service::cluster`].
+    Cluster,
+    /// [`Service::local`].
+    Local,
+}
+
+/// The key of a frontend, in its family's table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FrontendAt {
+    /// In `FRONTENDS_V4`.
+    V4(FrontendKey<Ipv4>),
+    /// In `FRONTENDS_V6`.
+    V6(FrontendKey<Ipv6>),
+}
