@@ -115,11 +115,7 @@ impl<F: Layer3> Parsed<F> {
     #[inline(always)]
     pub const fn l4_checksum(&self) -> L4Checksum {
         let within = if self.protocol == UDP { 6 } else { 16 };
-        L4Checksum {
-            at: self.l4.0 + within,
-            zero_is_none: self.protocol == UDP,
-            ipv6: F::IPV6,
-        }
+        L4Checksum { at: self.l4.0 + within, zero_is_none: self.protocol == UDP, ipv6: F::IPV6 }
     }
 
     /// Whether the checksum field holds the pseudo-header's sum only, to be completed by the

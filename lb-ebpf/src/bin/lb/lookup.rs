@@ -7,7 +7,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, lpm_trie::Key},
     programs::SockAddrContext,
 };
 use lb_common::{
@@ -21,40 +21,40 @@ use crate::maps::{SERVICES, SOCKET_ORIGIN, SOURCE_RANGES, Scratch, Tables};
 
 /// A copy of a hash map's value.
 #[inline(always)]
-pub fn get<K, V: Copy>(map: &HashMap<K, V>, key: &K) -> Option<V> {
+pub fn get<K, V: Copy, const N: usize>(map: &HashMap<K, V, N>, key: &K) -> Option<V> {
     // SAFETY: the element is readable (see the module's header) and copied at once.
     map.get_ptr(key).map(|value| unsafe { *value })
 }
 
 /// A reference to an LRU map's value; the next packet of another key may change it.
 #[inline(always)]
-pub fn find<'a, K, V>(map: &'a LruHashMap<K, V>, key: &K) -> Option<&'a V> {
+pub fn find<'a, K, V, const N: usize>(map: &'a LruHashMap<K, V, N>, key: &K) -> Option<&'a V> {
     // SAFETY: the element stays readable for the program's run (see the module's header).
     map.get_ptr(key).map(|value| unsafe { &*value })
 }
 
 /// Writes a value, whether or not the key is there.
 #[inline(always)]
-pub fn put<K, V>(map: &LruHashMap<K, V>, key: &K, value: &V) -> Option<()> {
+pub fn put<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K, value: &V) -> Option<()> {
     map.insert(key, value, BPF_ANY.into()).ok()
 }
 
 /// Writes a value if the key is not there: of several CPUs that try, one succeeds.
 #[inline(always)]
-pub fn claim<K, V>(map: &LruHashMap<K, V>, key: &K, value: &V) -> bool {
+pub fn claim<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K, value: &V) -> bool {
     map.insert(key, value, BPF_NOEXIST.into()).is_ok()
 }
 
 /// Removes a key.
 #[inline(always)]
-pub fn remove<K, V>(map: &LruHashMap<K, V>, key: &K) {
+pub fn remove<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K) {
     // An LRU map may have dropped it already; then there is nothing left to do.
     _ = map.remove(key);
 }
 
 /// A copy of an array's row.
 #[inline(always)]
-pub fn row<V: Copy>(map: &Array<V>, index: u32) -> Option<V> {
+pub fn row<V: Copy, const N: usize, const F: usize>(map: &Array<V, N, F>, index: u32) -> Option<V> {
     map.get(index).copied()
 }
 
@@ -83,7 +83,7 @@ pub fn settings(service: u32) -> Option<ServiceSettings> {
 
 /// Adds to this CPU's value of a per-CPU array.
 #[inline(always)]
-pub fn add(map: &PerCpuArray<u64>, index: u32, amount: u64) {
+pub fn add<const N: usize>(map: &PerCpuArray<u64, N>, index: u32, amount: u64) {
     if let Some(value) = map.get_ptr_mut(index) {
         // SAFETY: this CPU's own value, and programs do not move between CPUs while they run.
         unsafe { *value = (*value).wrapping_add(amount) };

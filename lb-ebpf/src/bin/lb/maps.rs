@@ -1,96 +1,106 @@
 //! Every map, and the question it answers. Sizes here are the defaults; the agent sets its own.
+//!
+//! All are BTF maps, so that `bpftool map dump` shows their rows field by field.
 
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::SkStorage,
-    macros::{btf_map, map},
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray},
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
+    macros::btf_map,
 };
 use lb_common::{
-    Address, Family, Ipv4, Ipv6, V4, V6,
+    Address, Family, V4, V6,
     affinity::{Affinity, AffinityKey},
     backend::Backend,
     counter::Counter,
     device::Device,
-    flow::{Flow, FlowKey, FlowKeyOf, FlowOf},
-    frontend::{Frontend, FrontendKey, FrontendKeyOf},
+    flow::{FlowKeyOf, FlowOf},
+    frontend::{Frontend, FrontendKeyOf},
     limits,
     service::{NameCell, Service},
     socket::{Origin, UdpPeer, UdpPeerKey},
     source_range::SourceRange,
 };
 
+const SERVICES_SIZE: usize = limits::SERVICES as usize;
+const SLOTS_SIZE: usize = limits::SLOTS as usize;
+const BACKENDS_SIZE: usize = limits::BACKENDS as usize;
+const NAMES_SIZE: usize = limits::NAME_CELLS as usize;
+const FRONTENDS_SIZE: usize = limits::FRONTENDS as usize;
+const FLOWS_SIZE: usize = limits::FLOWS as usize;
+const COUNTERS_SIZE: usize = Counter::ALL.len();
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+type Frontends<F> = HashMap<FrontendKeyOf<F>, Frontend, FRONTENDS_SIZE>;
+type Flows<F> = LruHashMap<FlowKeyOf<F>, FlowOf<F>, FLOWS_SIZE>;
+type ScratchRoom<F> = PerCpuArray<Scratch<F>, 1>;
+
 /// Which service answers at this IPv4 address and port?
-#[map]
-static FRONTENDS_V4: HashMap<FrontendKey<Ipv4>, Frontend> =
-    HashMap::with_max_entries(limits::FRONTENDS, 0);
+#[btf_map]
+static FRONTENDS_V4: Frontends<V4> = Frontends::<V4>::new();
 
 /// Which service answers at this IPv6 address and port?
-#[map]
-static FRONTENDS_V6: HashMap<FrontendKey<Ipv6>, Frontend> =
-    HashMap::with_max_entries(limits::FRONTENDS, 0);
+#[btf_map]
+static FRONTENDS_V6: Frontends<V6> = Frontends::<V6>::new();
 
 /// Is this address the node's own, and do NodePorts answer there?
-#[map]
-pub static NODE_ADDRESSES: HashMap<Address, u32> =
-    HashMap::with_max_entries(limits::NODE_ADDRESSES, 0);
+#[btf_map]
+pub static NODE_ADDRESSES: HashMap<Address, u32, { limits::NODE_ADDRESSES as usize }> =
+    HashMap::new();
 
 /// What is this service, and where are its lists?
-#[map]
-pub static SERVICES: Array<Service> = Array::with_max_entries(limits::SERVICES, BPF_F_MMAPABLE);
+#[btf_map]
+pub static SERVICES: Array<Service, SERVICES_SIZE, MMAPABLE> = Array::new();
 
 /// Which backend stands at this position of a list?
-#[map]
-pub static SLOTS: Array<u32> = Array::with_max_entries(limits::SLOTS, BPF_F_MMAPABLE);
+#[btf_map]
+pub static SLOTS: Array<u32, SLOTS_SIZE, MMAPABLE> = Array::new();
 
 /// Where is this backend?
-#[map]
-pub static BACKENDS: Array<Backend> = Array::with_max_entries(limits::BACKENDS, BPF_F_MMAPABLE);
+#[btf_map]
+pub static BACKENDS: Array<Backend, BACKENDS_SIZE, MMAPABLE> = Array::new();
 
 /// What is this service called? Only people ask.
-#[map]
-static NAMES: Array<NameCell> = Array::with_max_entries(limits::NAME_CELLS, BPF_F_MMAPABLE);
+#[btf_map]
+static NAMES: Array<NameCell, NAMES_SIZE, MMAPABLE> = Array::new();
 
 /// What becomes of this IPv4 flow's packets?
-#[map]
-static FLOWS_V4: LruHashMap<FlowKey<Ipv4>, Flow<Ipv4>> =
-    LruHashMap::with_max_entries(limits::FLOWS, 0);
+#[btf_map]
+static FLOWS_V4: Flows<V4> = Flows::<V4>::new();
 
 /// What becomes of this IPv6 flow's packets?
-#[map]
-static FLOWS_V6: LruHashMap<FlowKey<Ipv6>, Flow<Ipv6>> =
-    LruHashMap::with_max_entries(limits::FLOWS, 0);
+#[btf_map]
+static FLOWS_V6: Flows<V6> = Flows::<V6>::new();
 
 /// Which backend does this client stay with?
-#[map]
-pub static AFFINITY: LruHashMap<AffinityKey, Affinity> =
-    LruHashMap::with_max_entries(limits::AFFINITIES, 0);
+#[btf_map]
+pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { limits::AFFINITIES as usize }> =
+    LruHashMap::new();
 
 /// May this client use this service's load-balancer VIPs?
-#[map]
-pub static SOURCE_RANGES: LpmTrie<SourceRange, u32> =
-    LpmTrie::with_max_entries(limits::SOURCE_RANGES, BPF_F_NO_PREALLOC);
+#[btf_map]
+pub static SOURCE_RANGES: LpmTrie<SourceRange, u32, { limits::SOURCE_RANGES as usize }> =
+    LpmTrie::new();
 
 /// Where does this unconnected UDP socket's datagram go, and whom does the answer show?
-#[map]
-pub static UDP_PEERS: LruHashMap<UdpPeerKey, UdpPeer> =
-    LruHashMap::with_max_entries(limits::UDP_PEERS, 0);
+#[btf_map]
+pub static UDP_PEERS: LruHashMap<UdpPeerKey, UdpPeer, { limits::UDP_PEERS as usize }> =
+    LruHashMap::new();
 
 /// What did this connected socket ask for?
 #[btf_map]
 pub static SOCKET_ORIGIN: SkStorage<Origin> = SkStorage::new();
 
 /// Do we sit on this device, and with which address do flows leave by it?
-#[map]
-pub static DEVICES: HashMap<u32, Device> = HashMap::with_max_entries(limits::DEVICES, 0);
+#[btf_map]
+pub static DEVICES: HashMap<u32, Device, { limits::DEVICES as usize }> = HashMap::new();
 
 /// Room for what does not fit the stack. One row, one a CPU.
-#[map]
-static SCRATCH_V4: PerCpuArray<Scratch<V4>> = PerCpuArray::with_max_entries(1, 0);
+#[btf_map]
+static SCRATCH_V4: ScratchRoom<V4> = ScratchRoom::<V4>::new();
 
 /// As `SCRATCH_V4`.
-#[map]
-static SCRATCH_V6: PerCpuArray<Scratch<V6>> = PerCpuArray::with_max_entries(1, 0);
+#[btf_map]
+static SCRATCH_V6: ScratchRoom<V6> = ScratchRoom::<V6>::new();
 
 /// Both halves of a flow under construction. Two IPv6 halves with their keys take 200 bytes, and
 /// a program has 512 for everything. The programs that use it run in softirq on one CPU, one after
@@ -106,49 +116,49 @@ pub struct Scratch<F: Family> {
 }
 
 /// How often did this happen?
-#[map]
-pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::ALL.len() as u32, 0);
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, COUNTERS_SIZE> = PerCpuArray::new();
 
 /// The maps a family has of its own.
 pub trait Tables: Family {
     /// Its frontends.
-    fn frontends() -> &'static HashMap<FrontendKeyOf<Self>, Frontend>;
+    fn frontends() -> &'static Frontends<Self>;
     /// Its flows.
-    fn flows() -> &'static LruHashMap<FlowKeyOf<Self>, FlowOf<Self>>;
+    fn flows() -> &'static Flows<Self>;
     /// Its scratch room.
-    fn scratch() -> &'static PerCpuArray<Scratch<Self>>;
+    fn scratch() -> &'static ScratchRoom<Self>;
 }
 
 impl Tables for V4 {
     #[inline(always)]
-    fn frontends() -> &'static HashMap<FrontendKey<Ipv4>, Frontend> {
+    fn frontends() -> &'static Frontends<V4> {
         &FRONTENDS_V4
     }
 
     #[inline(always)]
-    fn flows() -> &'static LruHashMap<FlowKey<Ipv4>, Flow<Ipv4>> {
+    fn flows() -> &'static Flows<V4> {
         &FLOWS_V4
     }
 
     #[inline(always)]
-    fn scratch() -> &'static PerCpuArray<Scratch<V4>> {
+    fn scratch() -> &'static ScratchRoom<V4> {
         &SCRATCH_V4
     }
 }
 
 impl Tables for V6 {
     #[inline(always)]
-    fn frontends() -> &'static HashMap<FrontendKey<Ipv6>, Frontend> {
+    fn frontends() -> &'static Frontends<V6> {
         &FRONTENDS_V6
     }
 
     #[inline(always)]
-    fn flows() -> &'static LruHashMap<FlowKey<Ipv6>, Flow<Ipv6>> {
+    fn flows() -> &'static Flows<V6> {
         &FLOWS_V6
     }
 
     #[inline(always)]
-    fn scratch() -> &'static PerCpuArray<Scratch<V6>> {
+    fn scratch() -> &'static ScratchRoom<V6> {
         &SCRATCH_V6
     }
 }

@@ -134,9 +134,8 @@ pub fn lookup<F: FibFamily>(
     };
     // SAFETY: the context is the program's own, and the parameters have the layout and size of the
     // kernel's structure.
-    let result = unsafe {
-        bpf_fib_lookup(ctx, (&raw mut params).cast(), size_of::<FibParams>() as i32, 0)
-    };
+    let result =
+        unsafe { bpf_fib_lookup(ctx, (&raw mut params).cast(), size_of::<FibParams>() as i32, 0) };
     let resolved = match result {
         SUCCESS => true,
         NO_NEIGHBOUR => false,

@@ -198,7 +198,9 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
         Verdict::Send(ifindex) => {
             let params = (&raw mut skb.next_hop).cast();
             // SAFETY: the parameters have the layout and size of the kernel's structure.
-            unsafe { bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32 }
+            unsafe {
+                bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32
+            }
         }
         Verdict::Drop(counter) => {
             trace!(&skb.ctx, "tc drop {}", counter.label());

@@ -25,8 +25,8 @@ fn sendmsg<H: HookFamily>(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let cookie = helper::socket_cookie(ctx);
     let there = key(cookie, asked, asked_port, side::FRONTEND);
     let remembered = lookup::find(&UDP_PEERS, &there).map(|peer| peer.backend);
-    let stuck = remembered
-        .and_then(|backend| service::recall(frontend.service, backend, flags::SERVING));
+    let stuck =
+        remembered.and_then(|backend| service::recall(frontend.service, backend, flags::SERVING));
     let chosen = match stuck {
         Some(chosen) => chosen,
         None => {
