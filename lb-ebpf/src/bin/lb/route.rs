@@ -13,20 +13,42 @@ pub enum Route {
     Out(NextHop),
 }
 
-/// The next station of a packet that leaves.
+/// The next station of a packet that leaves, as the FIB answered: in this CPU's room for such
+/// questions, because copies of it do not fit the stack.
 #[derive(Clone, Copy)]
 pub struct NextHop {
-    /// Device to leave by.
-    pub ifindex: u32,
-    /// `AF_INET` or `AF_INET6`.
-    pub family: u32,
-    /// The gateway, or the destination itself if it is on the link; IPv4 in the first word.
-    pub address: Ipv6,
     /// Whether the neighbour's Ethernet address is known.
     pub resolved: bool,
-    /// Destination and source address of the Ethernet header, as they stand in a frame; zero
-    /// unless `resolved`.
-    pub ethernet: [u16; 6],
+    answer: &'static FibParams,
+}
+
+impl NextHop {
+    /// Device to leave by.
+    #[inline(always)]
+    pub fn ifindex(&self) -> u32 {
+        self.answer.ifindex
+    }
+
+    /// `AF_INET` or `AF_INET6`.
+    #[inline(always)]
+    pub fn family(&self) -> u32 {
+        self.answer.family.into()
+    }
+
+    /// The gateway, or the destination itself if it is on the link; IPv4 in the first word.
+    #[inline(always)]
+    pub fn address(&self) -> Ipv6 {
+        self.answer.destination
+    }
+
+    /// Destination and source address of the Ethernet header, as they stand in a frame; only if
+    /// `resolved`.
+    #[inline(always)]
+    pub fn ethernet(&self) -> [u16; 6] {
+        let [d0, d1, d2] = self.answer.destination_mac;
+        let [s0, s1, s2] = self.answer.source_mac;
+        [d0, d1, d2, s0, s1, s2]
+    }
 }
 
 /// The kernel's `struct bpf_fib_lookup`, unions resolved to the members we use.
@@ -118,7 +140,8 @@ pub fn lookup<F: FibFamily>(
     source: F::Address,
     destination: F::Address,
 ) -> Result<Route, Fault> {
-    let mut params = FibParams {
+    let params = crate::lookup::fib_params().ok_or(Fault::NoRoute)?;
+    *params = FibParams {
         family: F::AF,
         l4_protocol: packet.protocol,
         source_port: Be16::ZERO,
@@ -135,7 +158,7 @@ pub fn lookup<F: FibFamily>(
     // SAFETY: the context is the program's own, and the parameters have the layout and size of the
     // kernel's structure.
     let result =
-        unsafe { bpf_fib_lookup(ctx, (&raw mut params).cast(), size_of::<FibParams>() as i32, 0) };
+        unsafe { bpf_fib_lookup(ctx, (&raw mut *params).cast(), size_of::<FibParams>() as i32, 0) };
     let resolved = match result {
         SUCCESS => true,
         NO_NEIGHBOUR => false,
@@ -143,13 +166,5 @@ pub fn lookup<F: FibFamily>(
         TOO_BIG => return Err(Fault::TooBig),
         _ => return Err(Fault::NoRoute),
     };
-    let [d0, d1, d2] = params.destination_mac;
-    let [s0, s1, s2] = params.source_mac;
-    Ok(Route::Out(NextHop {
-        ifindex: params.ifindex,
-        family: u32::from(params.family),
-        address: params.destination,
-        resolved,
-        ethernet: [d0, d1, d2, s0, s1, s2],
-    }))
+    Ok(Route::Out(NextHop { resolved, answer: params }))
 }

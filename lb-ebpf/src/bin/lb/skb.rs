@@ -185,8 +185,8 @@ impl Hook for Skb {
 
     #[inline(always)]
     fn send(&mut self, next_hop: &NextHop) -> Option<Verdict> {
-        self.next_hop = NextHopParams { family: next_hop.family, address: next_hop.address };
-        Some(Verdict::Send(next_hop.ifindex))
+        self.next_hop = NextHopParams { family: next_hop.family(), address: next_hop.address() };
+        Some(Verdict::Send(next_hop.ifindex()))
     }
 }
 

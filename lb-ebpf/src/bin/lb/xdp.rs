@@ -91,8 +91,8 @@ impl Hook for Frame {
 
     #[inline(always)]
     fn send(&mut self, next_hop: &NextHop) -> Option<Verdict> {
-        self.set_half_words(0, next_hop.ethernet)?;
-        Some(Verdict::Send(next_hop.ifindex))
+        self.set_half_words(0, next_hop.ethernet())?;
+        Some(Verdict::Send(next_hop.ifindex()))
     }
 }
 
