@@ -149,7 +149,7 @@ where
     let mut next_hop = None;
     if chosen.backend.flags & backend_flags::LOCAL == 0
         && let Route::Out(hop) = hook.route(packet, packet.source, destination)?
-        && let Some(device) = lookup::get(&DEVICES, &hop.ifindex())
+        && let Some(device) = lookup::get(&DEVICES, &hop.ifindex)
     {
         new.kind = flow_kind::TO_REMOTE;
         new.source = F::device_source(&device);
@@ -196,7 +196,7 @@ where
             Route::Up => return Err(Fault::NoRoute),
         },
     };
-    if H::TC_FOLLOWS && !takes_xdp_frames(hook, next_hop.ifindex()) {
+    if H::TC_FOLLOWS && !takes_xdp_frames(hook, next_hop.ifindex) {
         return Err(Fault::Unfinished(Counter::XdpRoute));
     }
     to.hop = true;

@@ -13,42 +13,14 @@ pub enum Route {
     Out(NextHop),
 }
 
-/// The next station of a packet that leaves, as the FIB answered: in this CPU's room for such
-/// questions, because copies of it do not fit the stack.
+/// The next station of a packet that leaves. Only numbers, no reference to the FIB's answer: the
+/// compiler would lay a pointer over an error's code, and the verifier refuses arithmetic on it.
 #[derive(Clone, Copy)]
 pub struct NextHop {
+    /// Device to leave by.
+    pub ifindex: u32,
     /// Whether the neighbour's Ethernet address is known.
     pub resolved: bool,
-    answer: &'static FibParams,
-}
-
-impl NextHop {
-    /// Device to leave by.
-    #[inline(always)]
-    pub fn ifindex(&self) -> u32 {
-        self.answer.ifindex
-    }
-
-    /// `AF_INET` or `AF_INET6`.
-    #[inline(always)]
-    pub fn family(&self) -> u32 {
-        self.answer.family.into()
-    }
-
-    /// The gateway, or the destination itself if it is on the link; IPv4 in the first word.
-    #[inline(always)]
-    pub fn address(&self) -> Ipv6 {
-        self.answer.destination
-    }
-
-    /// Destination and source address of the Ethernet header, as they stand in a frame; only if
-    /// `resolved`.
-    #[inline(always)]
-    pub fn ethernet(&self) -> [u16; 6] {
-        let [d0, d1, d2] = self.answer.destination_mac;
-        let [s0, s1, s2] = self.answer.source_mac;
-        [d0, d1, d2, s0, s1, s2]
-    }
 }
 
 /// The kernel's `struct bpf_fib_lookup`, unions resolved to the members we use.
@@ -70,6 +42,30 @@ pub struct FibParams {
 }
 
 const _: () = assert!(size_of::<FibParams>() == 64);
+
+impl FibParams {
+    /// Of an answer: `AF_INET` or `AF_INET6`.
+    #[inline(always)]
+    pub fn family(&self) -> u32 {
+        self.family.into()
+    }
+
+    /// Of an answer: the gateway, or the destination itself if it is on the link; IPv4 in the first
+    /// word.
+    #[inline(always)]
+    pub fn address(&self) -> Ipv6 {
+        self.destination
+    }
+
+    /// Of an answer: destination and source address of the Ethernet header, as they stand in a
+    /// frame; only if the neighbour was resolved.
+    #[inline(always)]
+    pub fn ethernet(&self) -> [u16; 6] {
+        let [d0, d1, d2] = self.destination_mac;
+        let [s0, s1, s2] = self.source_mac;
+        [d0, d1, d2, s0, s1, s2]
+    }
+}
 
 const SUCCESS: i64 = 0;
 const NOT_FORWARDED: i64 = 4;
@@ -129,7 +125,7 @@ impl FibFamily for V6 {
     }
 }
 
-/// Asks the FIB. `ctx` is the context of the running program; `total_length` is 0 where the kernel
+/// Asks the FIB; the rest of its answer stays in `lookup::fib_params`. `ctx` is the context of the running program; `total_length` is 0 where the kernel
 /// knows the packet's size itself (tc, with segments yet to be cut).
 #[inline(always)]
 pub fn lookup<F: FibFamily>(
@@ -166,5 +162,5 @@ pub fn lookup<F: FibFamily>(
         TOO_BIG => return Err(Fault::TooBig),
         _ => return Err(Fault::NoRoute),
     };
-    Ok(Route::Out(NextHop { resolved, answer: params }))
+    Ok(Route::Out(NextHop { ifindex: params.ifindex, resolved }))
 }
