@@ -1,9 +1,15 @@
 //! Every command that a person or CI runs: `cargo xtask <verb>`, one file a verb.
 
 mod build_ebpf;
+mod ci;
 mod command;
+mod kernel_object;
+mod lint;
 mod progress;
+mod rights;
 mod setup;
+mod test;
+mod tidy;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -22,12 +28,24 @@ enum Verb {
     Setup,
     /// Build the kernel object
     BuildEbpf(build_ebpf::Args),
+    /// Run the tests: unit, packets, sockets, netns
+    Test(test::Args),
+    /// Check formatting and lints
+    Lint,
+    /// Check sizes, imports between rooms, and words
+    Tidy,
+    /// Everything that must hold before a change is taken
+    Ci,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Setup => setup::run(),
         Verb::BuildEbpf(args) => build_ebpf::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Lint => lint::run(),
+        Verb::Tidy => tidy::run(),
+        Verb::Ci => ci::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Names of the two objects in every folder that holds them, with the cargo feature that gives
 /// each.
-pub const OBJECTS: [(&str, &str); 2] =
-    [("sluice.bpf.o", "kernel"), ("sluice-log.bpf.o", "log")];
+pub const OBJECTS: [(&str, &str); 2] = [("sluice.bpf.o", "kernel"), ("sluice-log.bpf.o", "log")];
 
 /// What stands beside the objects and tells what they were made of and with.
 pub const RECORD: &str = "TOOLCHAIN";

@@ -51,11 +51,12 @@ pub fn check_names(btf: &[u8]) -> Result<usize> {
             kind::SECTION => (12, false),
             _ => (0, false),
         };
-        let listed = if matches!(kind, kind::INT | kind::VARIABLE | kind::DECLARATION_TAG | kind::ARRAY) {
-            1
-        } else {
-            entries
-        };
+        let listed =
+            if matches!(kind, kind::INT | kind::VARIABLE | kind::DECLARATION_TAG | kind::ARRAY) {
+                1
+            } else {
+                entries
+            };
         if named {
             for entry in 0..listed {
                 let part = string(strings, word(types, at + entry * size)?)?;

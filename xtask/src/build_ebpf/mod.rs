@@ -20,6 +20,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 const TARGET: &str = "bpfel-unknown-none";
@@ -57,7 +58,7 @@ pub fn build(toolchain: &Toolchain) -> Result<()> {
         let stripped = object::without_debug_sections(&linked)?;
         println!("{name}: {} bytes, {}", stripped.len(), check(&stripped).context(name)?);
         write_if_changed(&place.join(name), &stripped)?;
-        writeln!(record, "{name}: {:x}", Sha256::digest(&stripped))?;
+        writeln!(record, "{name}: {}", digest(&stripped))?;
     }
     write_if_changed(&place.join(RECORD), record.as_bytes())
 }
@@ -73,18 +74,31 @@ fn keep() -> Result<()> {
     Ok(())
 }
 
-/// Compiles and links one object, and gives its bytes.
-fn compile(toolchain: &Toolchain, feature: &str) -> Result<Vec<u8>> {
-    let target_dir = workspace::root().join("target/bpf-build");
+/// SHA-256 of an object, in hexadecimal.
+pub fn digest(object: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(object))
+}
+
+/// Nightly cargo doing `verb` on the programs for the kernel's machine.
+pub fn cargo(toolchain: &Toolchain, verb: &str, feature: &str) -> Result<Command> {
     let mut cargo = toolchain.program("cargo")?;
-    cargo.current_dir(workspace::root()).args(["build", "--quiet", "--locked"]);
+    cargo.current_dir(workspace::root()).args([verb, "--quiet", "--locked"]);
     cargo.args(["-Z", "build-std=core", "--target", TARGET, "--profile", PROFILE]);
     cargo.args(["--package", "lb-ebpf", "--bin", "lb", "--features", feature]);
-    cargo.arg("--target-dir").arg(&target_dir);
+    cargo.arg("--target-dir").arg(target_dir());
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(toolchain.sysroot()).join("\x1f"));
-    command::run(&mut cargo)?;
-    let linked = target_dir.join(TARGET).join(PROFILE).join("lb");
+    Ok(cargo)
+}
+
+/// Compiles and links one object, and gives its bytes.
+fn compile(toolchain: &Toolchain, feature: &str) -> Result<Vec<u8>> {
+    command::run(&mut cargo(toolchain, "build", feature)?)?;
+    let linked = target_dir().join(TARGET).join(PROFILE).join("lb");
     fs::read(&linked).with_context(|| format!("cannot read {}", linked.display()))
+}
+
+fn target_dir() -> PathBuf {
+    workspace::root().join("target/bpf-build")
 }
 
 /// Compiler flags of the object. Paths of this machine are replaced by fixed ones; our own sources

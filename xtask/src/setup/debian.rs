@@ -17,7 +17,15 @@ use std::{
 const SUITES: [&str; 4] = ["forky", "sid", "trixie-backports", "bookworm-backports"];
 /// Suites by which the machine's own Debian mirror is known.
 const STANDARD_SUITES: [&str; 9] = [
-    "stable", "testing", "unstable", "oldstable", "bookworm", "trixie", "forky", "bullseye", "sid",
+    "stable",
+    "testing",
+    "unstable",
+    "oldstable",
+    "bookworm",
+    "trixie",
+    "forky",
+    "bullseye",
+    "sid",
 ];
 const LIST_LIMIT: Duration = Duration::from_secs(120);
 const PACKAGE_LIMIT: Duration = Duration::from_secs(300);

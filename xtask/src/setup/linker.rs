@@ -29,13 +29,15 @@ pub fn get() -> Result<PathBuf> {
     let mut install = command::detached("cargo");
     install.args(["install", "--locked", "--force", "--root"]).arg(workspace::tools());
     install.arg(format!("bpf-linker@{VERSION}"));
-    install.env("CARGO_TARGET_DIR", workspace::tools().join("build"));
+    let scratch = workspace::tools().join("build");
+    install.env("CARGO_TARGET_DIR", &scratch);
     progress::step(&format!("building bpf-linker {VERSION}"), &mut install, BUILD_LIMIT)
         .with_context(|| {
             format!(
                 "bpf-linker {VERSION} missing: get it with `cargo install --locked bpf-linker@{VERSION}`"
             )
         })?;
+    let _ = std::fs::remove_dir_all(scratch);
     find()
 }
 

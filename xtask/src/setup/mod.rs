@@ -61,8 +61,14 @@ pub fn find() -> Result<Toolchain> {
 
 /// The toolchain, after getting whatever of it is missing.
 pub fn ensure() -> Result<Toolchain> {
-    let nightly = nightly::find().or_else(|_| nightly::get())?;
-    rust_src::find(&nightly).or_else(|_| rust_src::get(&nightly))?;
-    let linker = linker::find().or_else(|_| linker::get())?;
+    let nightly = nightly::find().or_else(|missing| told(&missing, nightly::get))?;
+    rust_src::find(&nightly).or_else(|missing| told(&missing, || rust_src::get(&nightly)))?;
+    let linker = linker::find().or_else(|missing| told(&missing, linker::get))?;
     Ok(Toolchain { nightly, linker })
+}
+
+/// Says what is missing, then gets it.
+fn told<T>(missing: &anyhow::Error, get: impl FnOnce() -> Result<T>) -> Result<T> {
+    eprintln!("{missing:#}");
+    get()
 }

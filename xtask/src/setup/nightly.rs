@@ -34,7 +34,9 @@ impl Nightly {
 /// The pinned nightly, or else any installed one that fits.
 pub fn find() -> Result<Nightly> {
     let listed = command::capture(command::detached("rustup").args(["toolchain", "list"]))
-        .context("rustup is missing; it brings the nightly compiler that the kernel object needs")?;
+        .context(
+            "rustup is missing; it brings the nightly compiler that the kernel object needs",
+        )?;
     let mut names: Vec<&str> =
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     names.retain(|name| name.starts_with("nightly"));
@@ -57,6 +59,7 @@ pub fn get() -> Result<Nightly> {
     let mut install = command::detached("rustup");
     install.args(["toolchain", "install", PINNED, "--profile", "minimal"]);
     install.args(["--component", "rust-src", "--component", "clippy", "--no-self-update"]);
+    install.env("RUST_BACKTRACE", "0");
     progress::step(&format!("installing {PINNED}"), &mut install, DOWNLOAD_LIMIT).with_context(
         || format!("nightly compiler missing: get it with `rustup toolchain install {PINNED} --component rust-src`"),
     )?;
@@ -101,7 +104,10 @@ mod tests {
 
     #[test]
     fn minor_and_llvm_are_read_from_the_long_version() {
-        check("rustc 1.97.0-nightly\nrelease: 1.97.0-nightly\nLLVM version: 22.1.4", Some((97, 22)));
+        check(
+            "rustc 1.97.0-nightly\nrelease: 1.97.0-nightly\nLLVM version: 22.1.4",
+            Some((97, 22)),
+        );
         check("release: 1.97.0-nightly", None);
         check("LLVM version: 22.1.4", None);
     }

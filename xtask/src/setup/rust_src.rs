@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(3 * 60);
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(120);
 
 /// Where the toolchain looks for it.
 pub fn place(sysroot: &Path) -> PathBuf {
@@ -29,9 +29,10 @@ pub fn find(nightly: &Nightly) -> Result<()> {
 pub fn get(nightly: &Nightly) -> Result<()> {
     let mut add = command::detached("rustup");
     add.args(["component", "add", "rust-src", "--toolchain", &nightly.name]);
-    if let Err(by_rustup) = progress::step("adding rust-src with rustup", &mut add, DOWNLOAD_LIMIT)
-    {
-        eprintln!("rustup has no rust-src for us ({by_rustup}); trying Debian's package");
+    add.env("RUST_BACKTRACE", "0");
+    let added = progress::step("adding rust-src with rustup", &mut add, DOWNLOAD_LIMIT);
+    if let Err(by_rustup) = added.and_then(|()| find(nightly)) {
+        eprintln!("rustup gives no rust-src ({by_rustup}); trying Debian's package");
         debian::unpack(nightly.minor, |library| install(library, &nightly.sysroot)).with_context(
             || {
                 format!(
