@@ -215,3 +215,52 @@ fn apt(program: &str) -> Command {
 fn scratch() -> PathBuf {
     workspace::tools().join("debian")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Mirror, from_deb822, from_lines, matching};
+
+    fn mirror(address: &str, signed_by: Option<&str>) -> Mirror {
+        Mirror { address: address.to_owned(), signed_by: signed_by.map(str::to_owned) }
+    }
+
+    #[test]
+    fn only_debians_own_paragraphs_count() {
+        let text = "Types: deb\n# an archived copy\nURIs: http://mirror.test/debian\n\
+                    Suites: bookworm bookworm-updates\nComponents: main\n\
+                    Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
+                    Types: deb\nURIs: http://mirror.test/debian-security\n\
+                    Suites: bookworm-security\nComponents: main\n\n\
+                    Types: deb\nURIs: https://node.test/x\nSuites: nodistro\nComponents: main\n\n\
+                    Enabled: no\nTypes: deb\nURIs: http://off.test\nSuites: sid\nComponents: main\n";
+        let ring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+        assert_eq!(from_deb822(text), [mirror("http://mirror.test/debian", Some(ring))]);
+    }
+
+    #[test]
+    fn lines_are_read_with_and_without_options() {
+        let text = "# deb http://no.test bookworm main\n\
+                    deb http://a.test/debian bookworm main contrib\n\
+                    deb [arch=amd64 signed-by=/r.gpg] http://b.test/debian trixie main\n\
+                    deb http://c.test/docker bookworm stable\n\
+                    deb-src http://a.test/debian bookworm main\n";
+        let expected =
+            [mirror("http://a.test/debian", None), mirror("http://b.test/debian", Some("/r.gpg"))];
+        assert_eq!(from_lines(text), expected);
+    }
+
+    #[track_caller]
+    fn check(minor: u32, expected: Option<&str>) {
+        let listed = "  rust-src | 1.97.1+dfsg1-1 | http://a.test sid/main amd64 Packages\n\
+                      rust-src | 1.97.0+dfsg1-2 | http://a.test sid/main amd64 Packages\n\
+                      rust-src | 1.9.0-1 | http://a.test sid/main amd64 Packages\n";
+        assert_eq!(matching(listed, minor).as_deref(), expected);
+    }
+
+    #[test]
+    fn the_newest_package_of_the_very_minor_version_is_taken() {
+        check(97, Some("1.97.1+dfsg1-1"));
+        check(9, Some("1.9.0-1"));
+        check(98, None);
+    }
+}
