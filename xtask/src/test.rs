@@ -133,8 +133,9 @@ fn privileged(rung: &Rung, targets: &[&str], tally: &mut Tally) -> Result<()> {
     rights::demand(rung.rights)?;
     rights::mount_bpffs()?;
     let mut cargo = command::cargo();
-    cargo.args(["test", "--locked", "--package", "lb-userspace", "--no-fail-fast"]);
-    cargo.args(["--features", "privileged"]);
+    // The whole workspace again, so that no dependency is built a second time for other features.
+    cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    cargo.args(["--features", "lb-userspace/privileged"]);
     for target in targets {
         cargo.args(["--test", target]);
     }

@@ -82,7 +82,7 @@ pub fn digest(object: &[u8]) -> String {
 /// Nightly cargo doing `verb` on the programs for the kernel's machine.
 pub fn cargo(toolchain: &Toolchain, verb: &str, feature: &str) -> Result<Command> {
     let mut cargo = toolchain.program("cargo")?;
-    cargo.current_dir(workspace::root()).args([verb, "--quiet", "--locked"]);
+    cargo.current_dir(workspace::root()).args([verb, "--locked"]);
     cargo.args(["-Z", "build-std=core", "--target", TARGET, "--profile", PROFILE]);
     cargo.args(["--package", "lb-ebpf", "--bin", "lb", "--features", feature]);
     cargo.arg("--target-dir").arg(target_dir());

@@ -28,6 +28,9 @@ pub fn without_debug_sections(object: &[u8]) -> Result<Vec<u8>> {
 
 /// The linker keeps names of sections and symbols in one table; the writer wants one for each.
 fn name_sections(builder: &mut Builder<'_>) {
+    if builder.sections.iter().any(|one| matches!(one.data, SectionData::SectionString)) {
+        return;
+    }
     let names = builder.sections.add();
     names.name = b".shstrtab"[..].into();
     names.sh_type = elf::SHT_STRTAB;
@@ -66,4 +69,68 @@ fn is_debug(name: &ByteString<'_>) -> bool {
 
 fn text(name: &ByteString<'_>) -> String {
     String::from_utf8_lossy(name.as_slice()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_symbols, is_debug, without_debug_sections};
+    use object::{
+        build::elf::{Builder, SectionData},
+        elf,
+    };
+
+    /// An object with one program section, one debug section, and one symbol of this name, which
+    /// is defined in it or not.
+    fn object(symbol: &'static str, defined: bool) -> Vec<u8> {
+        let mut builder = Builder::new(object::Endianness::Little, true);
+        builder.header.e_type = elf::ET_REL;
+        builder.header.e_machine = elf::EM_BPF;
+        let mut add = |name: &'static str, kind, data| {
+            let section = builder.sections.add();
+            section.name = name.as_bytes().into();
+            section.sh_type = kind;
+            section.data = data;
+            section.id()
+        };
+        let program = add("xdp", elf::SHT_PROGBITS, SectionData::Data(b"code"[..].into()));
+        add(".debug_info", elf::SHT_PROGBITS, SectionData::Data(b"dwarf"[..].into()));
+        let strings = add(".strtab", elf::SHT_STRTAB, SectionData::String);
+        let symbols = add(".symtab", elf::SHT_SYMTAB, SectionData::Symbol);
+        builder.sections.get_mut(symbols).sh_link_section = Some(strings);
+        super::name_sections(&mut builder);
+        let entry = builder.symbols.add();
+        entry.name = symbol.as_bytes().into();
+        entry.set_st_info(elf::STB_GLOBAL, elf::STT_FUNC);
+        entry.section = defined.then_some(program);
+        let mut bytes = Vec::new();
+        builder.write(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[track_caller]
+    fn check(symbol: &'static str, defined: bool, expected: Option<&str>) {
+        let found = check_symbols(&object(symbol, defined)).err().map(|error| error.to_string());
+        match expected {
+            Some(part) => {
+                assert!(found.as_ref().is_some_and(|text| text.contains(part)), "{found:?}")
+            }
+            None => assert_eq!(found, None),
+        }
+    }
+
+    #[test]
+    fn symbols_from_elsewhere_and_panics_are_refused() {
+        check("xdp_ingress", true, None);
+        check("memcpy", false, Some("`memcpy` is used in the object but not defined"));
+        check("_RN4core9panicking18panic_bounds_check", true, Some("can reach a panic"));
+    }
+
+    #[test]
+    fn debug_sections_go_and_the_rest_stays() {
+        let stripped = without_debug_sections(&object("xdp_ingress", true)).unwrap();
+        assert_eq!(super::section(&stripped, "xdp").unwrap(), b"code");
+        assert!(super::section(&stripped, ".debug_info").is_err());
+        check_symbols(&stripped).unwrap();
+        assert!(is_debug(&b".rel.debug_line"[..].into()) && !is_debug(&b".rel.BTF"[..].into()));
+    }
 }
