@@ -5,14 +5,14 @@
 
 mod endpoint;
 mod node;
+mod picture;
 mod port;
 mod rejection;
 mod service;
 
 pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 pub use node::Node;
+pub use picture::Picture;
 pub use port::{Backend, Frontend, FrontendKind, PortId, ServicePort};
 pub use rejection::Rejection;
-pub use service::{
-    IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy,
-};
+pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy};
