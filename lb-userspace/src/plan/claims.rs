@@ -94,16 +94,17 @@ impl Claims {
 
     /// Replaces a Service's claims, unless a table has no room for the new ones.
     pub(super) fn replace(&mut self, old: &[Row], new: &[Row]) -> Result<(), Full> {
-        let old: BTreeSet<_> = old.iter().flat_map(|row| &row.claims).collect();
-        let new: BTreeSet<_> = new.iter().flat_map(|row| &row.claims).collect();
-        if old == new {
+        let claims = |rows| <[Row]>::iter(rows).flat_map(|row| &row.claims);
+        let was: BTreeSet<_> = claims(old).collect();
+        let is: BTreeSet<_> = claims(new).collect();
+        if was == is {
             return Ok(());
         }
-        self.check_room(&old, &new)?;
-        for (at, claim) in old.difference(&new) {
+        self.check_room(&was, &is)?;
+        for (at, claim) in claims(old).filter(|claim| !is.contains(claim)) {
             self.remove(*at, claim);
         }
-        for (at, claim) in new.difference(&old) {
+        for (at, claim) in claims(new).filter(|claim| !was.contains(claim)) {
             self.add(*at, claim.clone());
         }
         Ok(())
