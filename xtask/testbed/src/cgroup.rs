@@ -112,7 +112,13 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
 /// One by one, as `cgroup.kill` is younger than the oldest kernel this runs on.
 fn kill_members(path: &Path) -> Result<()> {
     let file = path.join("cgroup.procs");
-    let members = fs::read_to_string(&file).during("read", file.display())?;
+    let members = match fs::read_to_string(&file) {
+        Ok(members) => members,
+        // Somebody else's sweep was faster. Reading tells so in two ways.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => return Ok(()),
+        Err(error) => return Err(error).during("read", file.display()),
+    };
     for pid in members.lines().filter_map(|line| line.parse().ok()) {
         match kill(Pid::from_raw(pid), Signal::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH) => {}

@@ -1,13 +1,18 @@
 //! Devices, addresses and routes, by netlink. [`Netns::links`] gives a [`Links`] that acts inside
 //! that namespace.
 
-use std::{fs::File, net::IpAddr, os::fd::AsRawFd};
+use std::{fs::File, io, net::IpAddr, os::fd::AsRawFd, time::Duration};
 
+use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{
     Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    packet_route::route::{RouteMessage, RouteType},
+    packet_route::{
+        address::{AddressAttribute, AddressFlags},
+        link::{BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkInfo, State},
+        route::{RouteMessage, RouteType},
+    },
 };
 use tokio::runtime::Builder;
 
@@ -15,6 +20,10 @@ use crate::{
     error::{During, Error, Result},
     netns::Netns,
 };
+
+/// How long a device may take until it passes packets, and how often to look.
+const SETTLING: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A connection to the kernel from inside a namespace.
 #[derive(Debug)]
@@ -27,7 +36,7 @@ impl Netns {
     pub fn links<T: Send>(&self, work: impl AsyncFnOnce(&Links) -> Result<T> + Send) -> Result<T> {
         self.enter(|| {
             let runtime = Builder::new_current_thread()
-                .enable_io()
+                .enable_all()
                 .build()
                 .during("start", "an event loop")?;
             runtime.block_on(async {
@@ -47,9 +56,10 @@ impl Netns {
 }
 
 impl Links {
-    /// Makes a bridge and brings it up.
+    /// Makes a bridge and brings it up. Multicast, which neighbour discovery is, goes to every port:
+    /// a bridge that listens to who wants what may lose the first question.
     pub async fn bridge(&self, name: &str) -> Result<()> {
-        let message = LinkBridge::new(name).up().build();
+        let message = LinkBridge::new(name).mcast_snooping(false).up().build();
         self.handle.link().add(message).execute().await.during("make bridge", name)
     }
 
@@ -85,14 +95,46 @@ impl Links {
         self.handle.link().del(index(name)?).execute().await.during("delete", name)
     }
 
-    /// Adds an address with the length of its network.
+    /// Waits until a device passes packets on: it has a carrier, and its bridge, if it has one,
+    /// forwards. The kernel sees to both a little after a device is brought up, and until then
+    /// drops what is sent.
+    pub async fn settled(&self, name: &str) -> Result<()> {
+        let index = index(name)?;
+        until(name, async || self.passes(index, name).await).await
+    }
+
+    async fn passes(&self, index: u32, name: &str) -> Result<bool> {
+        let mut links = self.handle.link().get().match_index(index).execute();
+        let link = links.try_next().await.during("look at device", name)?;
+        let attributes = link.map(|link| link.attributes).unwrap_or_default();
+        Ok(attributes.contains(&LinkAttribute::OperState(State::Up)) && forwards(&attributes))
+    }
+
+    /// Adds an address with the length of its network, and waits until it answers neighbours.
     pub async fn address(&self, device: &str, address: IpNet) -> Result<()> {
-        self.handle
+        let index = index(device)?;
+        let request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        request.execute().await.during("add address", format_args!("{address} to {device}"))?;
+        // With accept_dad off nobody is asked whether the address is free, but its multicast group
+        // is still joined only when the kernel gets round to it.
+        until(device, async || self.answers(index, address.addr()).await).await
+    }
+
+    async fn answers(&self, index: u32, address: IpAddr) -> Result<bool> {
+        let mut found = self
+            .handle
             .address()
-            .add(index(device)?, address.addr(), address.prefix_len())
-            .execute()
-            .await
-            .during("add address", format_args!("{address} to {device}"))
+            .get()
+            .set_link_index_filter(index)
+            .set_address_filter(address)
+            .execute();
+        let found = found.try_next().await.during("look at address", address)?;
+        Ok(found.is_some_and(|message| {
+            !message.attributes.iter().any(|attribute| match attribute {
+                AddressAttribute::Flags(flags) => flags.contains(AddressFlags::Tentative),
+                _ => false,
+            })
+        }))
     }
 
     /// Adds a route by way of a neighbour, in place of one that is there.
@@ -108,6 +150,31 @@ impl Links {
         message.header.kind = RouteType::Unspec;
         self.handle.route().del(message).execute().await.during("remove route", to)
     }
+}
+
+/// Waits until something that the kernel does in its own time has happened.
+async fn until(device: &str, mut happened: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let waiting = async {
+        while !happened().await? {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(SETTLING, waiting).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)).during("wait for", device),
+    }
+}
+
+/// Whether a device is no port of a bridge, or one that forwards.
+fn forwards(attributes: &[LinkAttribute]) -> bool {
+    attributes.iter().all(|attribute| {
+        let LinkAttribute::LinkInfo(infos) = attribute else { return true };
+        infos.iter().all(|info| {
+            let LinkInfo::PortData(InfoPortData::BridgePort(port)) = info else { return true };
+            port.contains(&InfoBridgePort::State(BridgePortState::Forwarding))
+        })
+    })
 }
 
 fn index(name: &str) -> Result<u32> {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
 };
@@ -91,9 +92,10 @@ pub(crate) fn join(path: &Path) -> Result<()> {
 
 /// Takes the name away; the namespace goes when its last process and device reference does.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    // EINVAL: made by somebody who died between making the file and mounting on it.
+    // EINVAL: made by somebody who died between making the file and mounting on it. ENOENT: two
+    // sweeps at a time.
     match umount2(path, MntFlags::MNT_DETACH) {
-        Ok(()) | Err(nix::errno::Errno::EINVAL) => {}
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
         Err(errno) => return Err(errno).during("unmount", path.display()),
     }
     match fs::remove_file(path) {

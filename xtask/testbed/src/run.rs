@@ -91,8 +91,12 @@ pub fn sweep() -> Result<Vec<String>> {
     }
     for folder in [Path::new(pins::ROOT), &std::env::temp_dir()] {
         for path in leftovers(folder)? {
-            fs::remove_dir_all(&path).during("remove", path.display())?;
-            note(&path);
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).during("remove", path.display());
+                }
+                _ => note(&path),
+            }
         }
     }
     Ok(removed)

@@ -156,6 +156,7 @@ fn client(run: &RunName, families: Families, parent: &Cgroup, router: &Netns) ->
         .flat_map(|host| addresses::outside(host).of(families))
         .collect();
     set_up(&netns, families, &own, gateway)?;
+    router.links(async |links| links.settled(OUTSIDE).await)?;
     let mut addresses: Vec<_> = own.iter().map(IpNet::addr).collect();
     addresses.sort_by_key(|address| address.is_ipv6());
     Ok(Machine { name: CLIENT.into(), cgroup: parent.child(CLIENT)?, netns, addresses })
@@ -176,6 +177,10 @@ fn node(
     })?;
     let own: Vec<IpNet> = addresses::node(number).of(families).collect();
     set_up(&netns, families, &own, addresses::underlay(ROUTER))?;
+    router.links(async |links| {
+        links.settled(&name).await?;
+        links.settled(NODE_BRIDGE).await
+    })?;
     netns.links(async |links| {
         links.bridge(POD_BRIDGE).await?;
         for address in addresses::pods(number, BRIDGE).of(families) {
@@ -210,6 +215,10 @@ pub(super) fn pod(
     })?;
     let own: Vec<IpNet> = addresses::pods(node.number, host).of(families).collect();
     set_up(&netns, families, &own, addresses::pods(node.number, BRIDGE))?;
+    node.machine.netns.links(async |links| {
+        links.settled(&near).await?;
+        links.settled(POD_BRIDGE).await
+    })?;
     let cgroup = node.pods_cgroup.child(name)?;
     let addresses = own.iter().map(IpNet::addr).collect();
     Ok(Pod { machine: Machine { name: name.into(), cgroup, netns, addresses }, near })
@@ -224,6 +233,7 @@ fn set_up(
 ) -> Result<()> {
     netns.links(async |links| {
         links.up(DEVICE).await?;
+        links.settled(DEVICE).await?;
         for address in own {
             links.address(DEVICE, *address).await?;
         }

@@ -30,6 +30,8 @@ fn check(cluster: &Cluster, from: &str, to: &str) {
             let probe = probe.requests(REQUESTS).concurrency(2);
             let report = cluster.probe(from, &probe).expect("a report");
             assert_eq!(report.by_pod().get(to), Some(&REQUESTS), "{from} to {to}: {report:?}");
+            // Nothing is lost and sent again, not even the first packet.
+            assert!(report.latency.max_us < 900_000.0, "{from} to {to}: {report:?}");
             for answer in &report.answers {
                 assert!(callers.contains(&answer.peer), "{from} to {to}: {answer:?}");
                 assert_eq!((answer.local, answer.from), (target, target), "{from} to {to}");
