@@ -1,4 +1,6 @@
 //! The agent, room by room in the order a change travels.
 
+pub mod kernel;
+pub mod maps;
 pub mod model;
 pub mod plan;

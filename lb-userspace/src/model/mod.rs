@@ -13,6 +13,4 @@ pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 pub use node::Node;
 pub use port::{Backend, Frontend, FrontendKind, PortId, ServicePort};
 pub use rejection::Rejection;
-pub use service::{
-    IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy,
-};
+pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy};
