@@ -15,6 +15,7 @@ mod load;
 mod object;
 mod pins;
 mod removal;
+pub mod sockets;
 mod spec;
 pub mod sys;
 
