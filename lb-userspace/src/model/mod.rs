@@ -3,14 +3,167 @@
 //! Pure: no clock, no file, no kernel, no Kubernetes client. [`watch`](crate::watch) makes these
 //! values, [`plan`](crate::plan) turns what follows from them into table content.
 
+mod eligible;
 mod endpoint;
+mod frontends;
 mod node;
+mod picture;
 mod port;
 mod rejection;
 mod service;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::collections::BTreeSet;
 
 pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 pub use node::Node;
+pub use picture::Picture;
 pub use port::{Backend, Frontend, FrontendKind, PortId, ServicePort};
 pub use rejection::Rejection;
 pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy};
+
+/// Everything the agent knows of the outside, and the questions the planner asks about it.
+///
+/// Changes are answered with the names of the Services they concern, never with table content: who
+/// collects names over several changes asks once for the newest state of each.
+#[derive(Debug)]
+pub struct Model {
+    node: Node,
+    picture: Picture,
+}
+
+impl Model {
+    /// A model of nothing, seen from `node`.
+    pub fn new(node: Node) -> Self {
+        Self { node, picture: Picture::default() }
+    }
+
+    /// Takes a source's complete view in place of the last one. Answers with the Services of which
+    /// an object changed, appeared or vanished.
+    pub fn replace(&mut self, picture: Picture) -> BTreeSet<ServiceName> {
+        let changed = self.picture.differences(&picture);
+        self.picture = picture;
+        changed
+    }
+
+    /// Takes what is now known of the node. Answers with every Service if eligibility may have
+    /// changed, with none otherwise.
+    pub fn set_node(&mut self, node: Node) -> BTreeSet<ServiceName> {
+        if self.node == node {
+            return BTreeSet::new();
+        }
+        self.node = node;
+        self.names().cloned().collect()
+    }
+
+    /// The node this model is seen from.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The objects it follows from.
+    pub fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// Every Service there is, whether or not it leads to a [`ServicePort`], in order.
+    pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
+        self.picture.services.keys()
+    }
+
+    /// What the tables should hold for a Service; empty if it does not exist, or is none of ours.
+    pub fn service_ports(&self, name: &ServiceName) -> Vec<ServicePort> {
+        let Some(service) = self.picture.services.get(name) else { return Vec::new() };
+        let slices = self.picture.slices.get(name).map_or(&[][..], Vec::as_slice);
+        frontends::families(service)
+            .flat_map(|family| service.ports.iter().map(move |port| (family, port)))
+            .map(|(family, port)| port::service_port(service, port, family, slices, &self.node))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{
+        testing::{endpoint, service, slice},
+        *,
+    };
+
+    fn picture(services: &[(&str, u16)]) -> Picture {
+        let mut picture = Picture::default();
+        for (name, port) in services {
+            let built = service(name).cluster_ip("10.96.0.1").port("http", *port).build();
+            let slices =
+                vec![Arc::new(slice(name).port("http", 80).endpoint(endpoint("10.1.0.1")).build())];
+            picture.slices.insert(built.name.clone(), slices);
+            picture.services.insert(built.name.clone(), Arc::new(built));
+        }
+        picture
+    }
+
+    #[track_caller]
+    fn check(changed: BTreeSet<ServiceName>, expected: &[&str]) {
+        let names: Vec<_> = changed.iter().map(|name| name.name.as_ref()).collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_new_picture_names_what_differs() {
+        let mut model = Model::new(Node::default());
+        check(model.replace(picture(&[("a", 1), ("b", 1), ("c", 1)])), &["a", "b", "c"]);
+        check(model.replace(picture(&[("a", 1), ("b", 1), ("c", 1)])), &[]);
+        check(model.replace(picture(&[("a", 1), ("b", 2), ("d", 1)])), &["b", "c", "d"]);
+        check(model.replace(Picture::default()), &["a", "b", "d"]);
+    }
+
+    #[test]
+    fn a_slice_that_comes_changes_or_goes_names_its_service() {
+        let mut model = Model::new(Node::default());
+        let mut next = picture(&[("a", 1), ("b", 1)]);
+        model.replace(next.clone());
+
+        let (name, slices) = next.slices.first_key_value().unwrap();
+        let (name, mut slices) = (name.clone(), slices.clone());
+        slices.push(Arc::new(slice("a").port("http", 81).build()));
+        next.slices.insert(name.clone(), slices);
+        check(model.replace(next.clone()), &["a"]);
+
+        next.slices.remove(&name);
+        check(model.replace(next.clone()), &["a"]);
+    }
+
+    #[test]
+    fn only_a_change_of_the_node_concerns_every_service() {
+        let node = Node { name: "n1".into(), zone: None };
+        let mut model = Model::new(node.clone());
+        model.replace(picture(&[("a", 1), ("b", 1)]));
+        check(model.set_node(node.clone()), &[]);
+        check(model.set_node(Node { zone: Some("z".into()), ..node }), &["a", "b"]);
+    }
+
+    #[test]
+    fn a_service_has_a_row_for_each_port_in_each_family() {
+        let built = service("web")
+            .cluster_ip("10.96.0.1")
+            .cluster_ip("fd00::1")
+            .port("http", 80)
+            .udp_port("dns", 53)
+            .build();
+        let name = built.name.clone();
+        let mut model = Model::new(Node::default());
+        model.replace(Picture {
+            services: [(name.clone(), Arc::new(built))].into(),
+            ..Picture::default()
+        });
+        let ids: Vec<_> = model
+            .service_ports(&name)
+            .into_iter()
+            .map(|port| format!("{} {} {:?}", port.id.port, port.id.protocol, port.id.family))
+            .collect();
+        assert_eq!(ids, ["http TCP V4", "dns UDP V4", "http TCP V6", "dns UDP V6"]);
+        assert_eq!(model.service_ports(&ServiceName::new("default", "other")), []);
+    }
+}

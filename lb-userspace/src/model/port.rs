@@ -5,7 +5,9 @@ use std::{net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 use lb_common::Protocol;
 
-use super::{IpFamily, ServiceName};
+use super::{
+    EndpointSlice, IpFamily, Node, Port, Service, ServiceName, TrafficPolicy, eligible, frontends,
+};
 
 /// Who a [`ServicePort`] is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -80,4 +82,130 @@ pub struct Backend {
     pub in_cluster: bool,
     /// In the list for policy Local.
     pub in_local: bool,
+}
+
+/// What follows for one port of a Service in a family it exists in.
+pub(super) fn service_port(
+    service: &Service,
+    port: &Port,
+    family: IpFamily,
+    slices: &[Arc<EndpointSlice>],
+    node: &Node,
+) -> ServicePort {
+    let frontends = frontends::frontends(service, port, family);
+    let internal_local = service.internal_policy == TrafficPolicy::Local;
+    let external_local =
+        service.external_policy == TrafficPolicy::Local && frontends::external(&frontends);
+    let with_local = internal_local || external_local;
+    ServicePort {
+        id: PortId {
+            service: service.name.clone(),
+            port: port.name.clone(),
+            protocol: port.protocol,
+            family,
+        },
+        created_s: service.created_s,
+        backends: eligible::backends(slices, port, family, node, with_local),
+        internal_local,
+        external_local,
+        affinity_timeout_s: service.affinity_timeout_s,
+        source_ranges: source_ranges(service, &frontends, family),
+        frontends,
+    }
+}
+
+/// The ranges that filter this port's load-balancer VIPs. A range of one family says nothing about
+/// the other: a family without a range is open.
+fn source_ranges(service: &Service, frontends: &[Frontend], family: IpFamily) -> Vec<IpNet> {
+    if frontends.iter().all(|frontend| frontend.kind != FrontendKind::LoadBalancer) {
+        return Vec::new();
+    }
+    let mut ranges: Vec<_> = service
+        .source_ranges
+        .iter()
+        .filter(|range| IpFamily::of(range.addr()) == family)
+        .map(IpNet::trunc)
+        .collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            ServiceType,
+            testing::{ServiceBuilder, service},
+        },
+        *,
+    };
+
+    fn ports(given: ServiceBuilder) -> Vec<ServicePort> {
+        let given = given.build();
+        frontends::families(&given)
+            .map(|family| service_port(&given, &given.ports[0], family, &[], &Node::default()))
+            .collect()
+    }
+
+    #[track_caller]
+    fn check_policies(given: ServiceBuilder, internal_local: bool, external_local: bool) {
+        let given = ports(given.cluster_ip("10.96.0.1"));
+        assert_eq!(
+            (given[0].internal_local, given[0].external_local),
+            (internal_local, external_local)
+        );
+    }
+
+    #[test]
+    fn the_external_policy_needs_a_way_in_from_outside() {
+        let local = || service("web").external_policy(TrafficPolicy::Local).port("http", 80);
+        check_policies(local(), false, false);
+        check_policies(local().external_ip("192.0.2.7"), false, true);
+        check_policies(local().external_ip("2001:db8::7"), false, false);
+        check_policies(local().load_balancer_ip("192.0.2.7"), false, true);
+        check_policies(local().kind(ServiceType::NodePort).node_port(30000), false, true);
+        check_policies(service("web").port("http", 80).external_ip("192.0.2.7"), false, false);
+    }
+
+    #[test]
+    fn the_internal_policy_stands_alone() {
+        let local = || service("web").internal_policy(TrafficPolicy::Local).port("http", 80);
+        check_policies(local(), true, false);
+        check_policies(local().external_ip("192.0.2.7"), true, false);
+    }
+
+    #[track_caller]
+    fn check_ranges(given: ServiceBuilder, expected: &[&[&str]]) {
+        let found: Vec<Vec<String>> = ports(given.cluster_ip("10.96.0.1").cluster_ip("fd00::1"))
+            .iter()
+            .map(|port| port.source_ranges.iter().map(IpNet::to_string).collect())
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn source_ranges_filter_the_vips_of_their_own_family() {
+        let vips = || {
+            service("web")
+                .kind(ServiceType::LoadBalancer)
+                .load_balancer_ip("198.51.100.1")
+                .load_balancer_ip("2001:db8::1")
+                .port("http", 80)
+        };
+        check_ranges(vips(), &[&[], &[]]);
+        check_ranges(vips().source_range("10.0.0.0/8"), &[&["10.0.0.0/8"], &[]]);
+        check_ranges(
+            vips().source_range("192.0.2.9/24").source_range("fd00::/8").source_range("10.0.0.0/8"),
+            &[&["10.0.0.0/8", "192.0.2.0/24"], &["fd00::/8"]],
+        );
+    }
+
+    #[test]
+    fn source_ranges_without_a_vip_filter_nothing() {
+        check_ranges(
+            service("web").external_ip("192.0.2.7").port("http", 80).source_range("10.0.0.0/8"),
+            &[&[], &[]],
+        );
+    }
 }
