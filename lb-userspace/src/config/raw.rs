@@ -23,7 +23,7 @@ pub struct RawAgent {
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub xdp: String,
     /// Folder on a bpf filesystem that programs and tables are pinned in
-    #[arg(long, value_name = "DIR", default_value = super::raw::PIN_PATH)]
+    #[arg(long, value_name = "DIR", default_value = PIN_PATH)]
     pub pin_path: PathBuf,
     /// Network that missing ClusterIPs are allotted from; once for each family
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/12")]

@@ -34,13 +34,16 @@ pub enum XdpMode {
     Off,
 }
 
+/// Name of the mode in which the driver runs XDP.
+const NATIVE: &str = "native";
+
 impl XdpMode {
     /// Name and attachment flags of the mode; `None` if nothing is attached.
     fn attachment(self) -> Option<(&'static str, u32)> {
         const IN_STACK: u32 = 1 << 1;
         const IN_DRIVER: u32 = 1 << 2;
         match self {
-            Self::Auto | Self::Native => Some(("native", IN_DRIVER)),
+            Self::Auto | Self::Native => Some((NATIVE, IN_DRIVER)),
             Self::Generic => Some(("generic", IN_STACK)),
             Self::Off => None,
         }
@@ -57,6 +60,8 @@ pub struct Devices {
     mode: XdpMode,
     tcx: bool,
     attached: BTreeMap<u32, Arc<str>>,
+    /// Those on which XDP runs in the driver.
+    native: BTreeSet<u32>,
     /// Devices whose driver has refused XDP, so that it is said and tried once.
     refused: BTreeSet<u32>,
     /// Whether the leftovers of earlier agents have been looked for.
@@ -66,8 +71,13 @@ pub struct Devices {
 impl Devices {
     /// None yet. `tcx`: the kernel has links for tc.
     pub fn new(mode: XdpMode, tcx: bool) -> Self {
-        let (attached, refused) = Default::default();
-        Self { mode, tcx, attached, refused, swept: false }
+        let (attached, native, refused) = Default::default();
+        Self { mode, tcx, attached, native, refused, swept: false }
+    }
+
+    /// The devices, by ifindex, on which XDP runs in the driver.
+    pub fn native(&self) -> &BTreeSet<u32> {
+        &self.native
     }
 
     /// Makes the given devices, by ifindex, the ones that carry our programs. What fails is left
@@ -92,6 +102,7 @@ impl Devices {
             self.attached.keys().filter(|ifindex| !wanted.contains_key(ifindex)).copied().collect();
         for ifindex in &gone {
             self.refused.remove(ifindex);
+            self.native.remove(ifindex);
             if let Some(name) = self.attached.remove(ifindex) {
                 info!(device = %name, ifindex, "device left: programs taken off");
                 self.remove_filters(&name);
@@ -120,6 +131,9 @@ impl Devices {
             }
         }
         let xdp = self.attach_xdp(programs, pins, ifindex, name)?;
+        if xdp == NATIVE {
+            self.native.insert(ifindex);
+        }
         let tc = if self.tcx { "tcx" } else { "clsact" };
         info!(device = name, ifindex, tc, xdp, "programs attached");
         Ok(())

@@ -19,7 +19,11 @@ pub mod sockets;
 mod spec;
 pub mod sys;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use tracing::{info, warn};
 
@@ -63,6 +67,11 @@ impl Dataplane {
     /// tried again with the next call.
     pub fn follow_devices(&mut self, wanted: &BTreeMap<u32, Arc<str>>) -> Vec<Error> {
         self.devices.follow(&mut self.programs, &self.pins, wanted)
+    }
+
+    /// The devices, by ifindex, on which XDP runs in the driver.
+    pub fn native_xdp(&self) -> BTreeSet<u32> {
+        self.devices.native().clone()
     }
 
     /// Removes what other layout versions have pinned, once nothing of theirs is in use. Returns

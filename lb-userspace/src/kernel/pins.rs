@@ -16,6 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aya::maps::MapInfo;
 use lb_common::layout::LAYOUT_VERSION;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -54,6 +55,17 @@ impl Pins {
     /// Where a map is.
     pub fn map(&self, name: &str) -> PathBuf {
         self.maps().join(name)
+    }
+
+    /// How many entries a pinned map has room for.
+    ///
+    /// # Errors
+    ///
+    /// It is not pinned, or the kernel refused.
+    pub fn map_size(&self, name: &'static str) -> Result<u32, Error> {
+        MapInfo::from_pin(self.map(name))
+            .map(|info| info.max_entries())
+            .map_err(|source| Error::Map { name, source })
     }
 
     /// Where this layout's links are.

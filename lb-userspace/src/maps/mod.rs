@@ -4,15 +4,20 @@
 //! should contain is decided in [`plan`](crate::plan), how tables are made and pinned in
 //! [`kernel`](crate::kernel).
 
+mod adopt;
 mod array;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod hash;
+mod reader;
 mod writer;
 
 pub use error::{Class, Error};
+pub use reader::Reader;
 pub use writer::KernelTables;
 
-use crate::plan::Op;
+use crate::plan::{Contents, Op};
 
 /// The tables that are planned.
 pub trait Tables {
@@ -23,4 +28,11 @@ pub trait Tables {
     ///
     /// See [`Error::class`] for what to do.
     fn apply(&mut self, ops: &[Op]) -> Result<(), Error>;
+
+    /// Everything that is in the tables now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::apply`].
+    fn contents(&self) -> Result<Contents, Error>;
 }

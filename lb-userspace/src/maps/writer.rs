@@ -18,13 +18,13 @@ use lb_common::{
 };
 
 use super::{
-    Error, Tables,
+    Error, Tables, adopt,
     array::Array,
     hash::{Hash, io_error},
 };
 use crate::{
     kernel::sys::Access,
-    plan::{FrontendAt, List, Op},
+    plan::{Contents, FrontendAt, List, Op},
 };
 
 /// The tables whose content is planned, opened for writing.
@@ -153,6 +153,10 @@ impl Tables for KernelTables {
             None => Ok(()),
         })
     }
+
+    fn contents(&self) -> Result<Contents, Error> {
+        adopt::contents(self)
+    }
 }
 
 /// How an operation reaches the kernel. Neighbours that go the same way are performed together;
@@ -220,6 +224,6 @@ fn open_trie(folder: &Path) -> Result<LpmTrie<MapData, SourceRange, u32>, Error>
         .map_err(|source| Error::Open { table, source })
 }
 
-fn trie_error(operation: &'static str, source: std::io::Error) -> Error {
+pub(super) fn trie_error(operation: &'static str, source: std::io::Error) -> Error {
     Error::Entries { operation, entries: 1, table: names::SOURCE_RANGES, source }
 }

@@ -18,17 +18,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_common::device::flags;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::{
     config::NodePortAddresses,
     maps::{Class, Error, Tables},
-    model::{Model, Node, Picture, Rejection, ServiceName},
+    model::{Model, Node, Picture, ServiceName},
     plan::{Capacities, Plan, Planner, Retired},
     task::grace::Grace,
     telemetry::Causes,
-    watch::NodeNet,
+    watch::{News, NodeNet},
 };
 use node::NodeRows;
 use rejections::Standing;
@@ -36,10 +37,12 @@ use rejections::Standing;
 /// Everything that can wake the loop.
 #[derive(Debug)]
 pub enum Event {
-    /// A source's complete view, with what it could not use.
-    Picture(Picture, Vec<Rejection>),
+    /// A source's view of the cluster.
+    News(News),
     /// This node's devices and addresses, complete.
     NodeNet(NodeNet),
+    /// The devices, by ifindex, on which XDP now runs natively.
+    NativeXdp(BTreeSet<u32>),
     /// What was out of use at the last request can be used again.
     GraceOver,
     /// Time to end.
@@ -77,11 +80,15 @@ pub struct Parts<T> {
 pub struct Reconciler<T> {
     parts: Parts<T>,
     model: Model,
-    rows: NodeRows,
+    /// Names of the devices that the tables know.
+    devices: BTreeMap<u32, Arc<str>>,
     /// What the tables hold; `None` until they were read, and after a write has failed.
     planner: Option<Planner>,
+    net: Option<NodeNet>,
+    native: BTreeSet<u32>,
     seen_picture: bool,
-    seen_node: bool,
+    /// What is missing from the picture does not exist.
+    complete: bool,
     dirty: BTreeSet<ServiceName>,
     /// The node's rows have not been planned since they changed.
     node_dirty: bool,
@@ -105,10 +112,12 @@ impl<T: Tables> Reconciler<T> {
         Self {
             parts,
             model,
-            rows: NodeRows::default(),
+            devices: BTreeMap::new(),
             planner: None,
+            net: None,
+            native: BTreeSet::new(),
             seen_picture: false,
-            seen_node: false,
+            complete: false,
             dirty: BTreeSet::new(),
             node_dirty: false,
             rejections: Standing::default(),
@@ -133,7 +142,7 @@ impl<T: Tables> Reconciler<T> {
                 }
                 next = events.try_recv().ok();
             }
-            if self.seen_picture && self.seen_node && self.planner.is_some() {
+            if self.seen_picture && self.net.is_some() && self.planner.is_some() {
                 let result = self.sync();
                 self.settle(result)?;
             }
@@ -144,21 +153,26 @@ impl<T: Tables> Reconciler<T> {
     /// Takes news in; `false`: it was the last.
     fn take(&mut self, event: Event) -> Result<bool, Error> {
         match event {
-            Event::Picture(picture, rejections) => {
+            Event::News(news) => {
+                let picture = Picture::clone(&news.picture);
                 self.dirty.append(&mut self.model.replace(picture));
-                self.rejections.of_source(rejections);
+                self.rejections.of_source(news.rejections.iter().cloned());
+                self.complete = news.complete;
                 self.seen_picture = true;
             }
             Event::NodeNet(net) => {
-                let rows = NodeRows::new(&net, &self.parts.node_port_addresses);
-                self.node_dirty |= rows != self.rows;
-                self.rows = rows;
-                self.seen_node = true;
+                self.net = Some(net);
+                self.node_dirty = true;
+            }
+            Event::NativeXdp(devices) => {
+                self.node_dirty |= self.native != devices;
+                self.native = devices;
             }
             Event::GraceOver => {
                 let retired = self.waiting.take();
                 match &mut self.planner {
-                    Some(planner) => retired.into_iter().for_each(|over| planner.release(over)),
+                    // What the release makes possible is planned with the rest, in any case.
+                    Some(planner) => _ = retired.map(|over| planner.release(over)),
                     None => {
                         let result = self.adopt();
                         self.settle(result)?;
@@ -174,6 +188,11 @@ impl<T: Tables> Reconciler<T> {
     /// Reads the tables, so that the next plan is a difference to what they hold.
     fn adopt(&mut self) -> Result<(), Error> {
         let contents = self.parts.tables.contents()?;
+        if self.native.is_empty() {
+            // The programs of an earlier agent are still there, and it knew how they run.
+            let native = contents.devices.iter().filter(|(_, row)| row.flags & flags::XDP != 0);
+            self.native = native.map(|(ifindex, _)| *ifindex).collect();
+        }
         let (planner, plan) = Planner::adopt(self.parts.capacities, contents);
         self.dirty = self.model.names().chain(planner.names()).cloned().collect();
         self.node_dirty = true;
@@ -187,30 +206,39 @@ impl<T: Tables> Reconciler<T> {
     /// Plans everything that is dirty and writes it.
     fn sync(&mut self) -> Result<(), Error> {
         let started = Instant::now();
+        let mut ops = self.sync_node()?;
         let Some(planner) = &mut self.planner else { return Ok(()) };
-        let dirty = std::mem::take(&mut self.dirty);
-        let node_plan =
-            self.node_dirty.then(|| planner.plan_node(&self.rows.addresses, &self.rows.devices));
-        self.node_dirty = false;
-        let mut ops = 0;
-        if let Some(plan) = node_plan {
-            ops += plan.ops.len();
-            self.perform(plan)?;
-        }
-        if let Some(planner) = &mut self.planner {
-            let model = &self.model;
-            let wanted = dirty.iter().map(|name| (name.clone(), model.service_ports(name)));
-            let plan = planner.plan(wanted);
-            ops += plan.ops.len();
-            self.perform(plan)?;
-        }
-        let micros = started.elapsed().as_micros() as u64;
+        let (dirty, unknown) = std::mem::take(&mut self.dirty)
+            .into_iter()
+            .partition(|name| self.complete || self.model.picture().services.contains_key(name));
+        // Not in a picture that is not complete: nobody knows whether they exist.
+        self.dirty = unknown;
+        let dirty: BTreeSet<ServiceName> = dirty;
+        let model = &self.model;
+        let plan = planner.plan(dirty.iter().map(|name| (name.clone(), model.service_ports(name))));
+        ops += plan.ops.len();
+        self.perform(plan)?;
         if ops > 0 {
+            let micros = started.elapsed().as_micros() as u64;
             info!(services = dirty.len(), ops, micros, "synced");
         }
         self.failures = 0;
         self.tell();
         Ok(())
+    }
+
+    /// Plans the node's own rows if they may have changed. Returns how many operations it took.
+    fn sync_node(&mut self) -> Result<usize, Error> {
+        let (Some(planner), Some(net)) = (&mut self.planner, &self.net) else { return Ok(0) };
+        if !std::mem::take(&mut self.node_dirty) {
+            return Ok(0);
+        }
+        let rows = NodeRows::new(net, &self.parts.node_port_addresses, &self.native);
+        let plan = planner.plan_node(&rows.addresses, &rows.devices);
+        self.devices = rows.names;
+        let ops = plan.ops.len();
+        self.perform(plan)?;
+        Ok(ops)
     }
 
     fn perform(&mut self, plan: Plan) -> Result<(), Error> {
@@ -254,11 +282,11 @@ impl<T: Tables> Reconciler<T> {
 
     fn tell(&mut self) {
         if let Some(planner) = &self.planner {
-            self.rejections.of_planner(planner.rejections().into_iter().cloned());
+            self.rejections.of_planner(planner.rejections().cloned());
         }
         self.rejections.log_changes();
         let services = Some(self.model.names().count());
-        let devices = self.rows.names.clone();
+        let devices = self.devices.clone();
         let now = Programmed { services, devices };
         self.parts.programmed.send_if_modified(|before| {
             let changed = *before != now;

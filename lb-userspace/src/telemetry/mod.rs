@@ -1,5 +1,7 @@
 //! Log lines: ours, those of the libraries, those of the kernel's programs, through one door.
 
+pub mod kernel_log;
+
 use std::{error::Error, fmt};
 
 use tracing_subscriber::{EnvFilter, fmt as lines, util::SubscriberInitExt};
