@@ -35,6 +35,10 @@ pub mod flags {
     pub const IN_LOCAL: u16 = 1 << 2;
     /// On this node, by the endpoint's `nodeName`.
     pub const LOCAL: u16 = 1 << 3;
+    /// No longer a member, and therefore without any other flag: whoever remembers it must let go.
+    /// The row stays readable for programs that met it in a run before the run was replaced; they
+    /// use it as they would have a moment earlier.
+    pub const LEAVING: u16 = 1 << 4;
 }
 
 /// A remembered backend: valid while the row still has this generation.

@@ -17,7 +17,8 @@ use lb_common::{
     source_range::{FULL_PREFIX, SourceRange},
 };
 
-use crate::maps::{SERVICES, SOCKET_ORIGIN, SOURCE_RANGES, Scratch, Tables};
+use crate::maps::{FIB, SERVICES, SOCKET_ORIGIN, SOURCE_RANGES, Scratch, Tables};
+use crate::route::FibParams;
 
 /// A copy of a hash map's value.
 #[inline(always)]
@@ -96,6 +97,14 @@ pub fn scratch<F: Tables>() -> Option<&'static mut Scratch<F>> {
     let room = F::scratch().get_ptr_mut(0)?;
     // SAFETY: this CPU's own room; a program asks for it once, and no other runs meanwhile (see
     // `Scratch`).
+    Some(unsafe { &mut *room })
+}
+
+/// This CPU's room for a question to the FIB.
+#[inline(always)]
+pub fn fib_params() -> Option<&'static mut FibParams> {
+    let room = FIB.get_ptr_mut(0)?;
+    // SAFETY: as in `scratch`; a question is asked and answered before the next one.
     Some(unsafe { &mut *room })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! All are BTF maps, so that `bpftool map dump` shows their rows field by field.
 
+use crate::route::FibParams;
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
@@ -101,6 +102,10 @@ static SCRATCH_V4: ScratchRoom<V4> = ScratchRoom::<V4>::new();
 /// As `SCRATCH_V4`.
 #[btf_map]
 static SCRATCH_V6: ScratchRoom<V6> = ScratchRoom::<V6>::new();
+
+/// A question to the kernel's FIB; not on the stack for the same reason as `SCRATCH_V4`.
+#[btf_map]
+pub static FIB: PerCpuArray<FibParams, 1> = PerCpuArray::new();
 
 /// Both halves of a flow under construction. Two IPv6 halves with their keys take 200 bytes, and
 /// a program has 512 for everything. The programs that use it run in softirq on one CPU, one after

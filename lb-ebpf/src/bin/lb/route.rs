@@ -13,20 +13,14 @@ pub enum Route {
     Out(NextHop),
 }
 
-/// The next station of a packet that leaves.
+/// The next station of a packet that leaves. Only numbers, no reference to the FIB's answer: the
+/// compiler would lay a pointer over an error's code, and the verifier refuses arithmetic on it.
 #[derive(Clone, Copy)]
 pub struct NextHop {
     /// Device to leave by.
     pub ifindex: u32,
-    /// `AF_INET` or `AF_INET6`.
-    pub family: u32,
-    /// The gateway, or the destination itself if it is on the link; IPv4 in the first word.
-    pub address: Ipv6,
     /// Whether the neighbour's Ethernet address is known.
     pub resolved: bool,
-    /// Destination and source address of the Ethernet header, as they stand in a frame; zero
-    /// unless `resolved`.
-    pub ethernet: [u16; 6],
 }
 
 /// The kernel's `struct bpf_fib_lookup`, unions resolved to the members we use.
@@ -48,6 +42,30 @@ pub struct FibParams {
 }
 
 const _: () = assert!(size_of::<FibParams>() == 64);
+
+impl FibParams {
+    /// Of an answer: `AF_INET` or `AF_INET6`.
+    #[inline(always)]
+    pub fn family(&self) -> u32 {
+        self.family.into()
+    }
+
+    /// Of an answer: the gateway, or the destination itself if it is on the link; IPv4 in the first
+    /// word.
+    #[inline(always)]
+    pub fn address(&self) -> Ipv6 {
+        self.destination
+    }
+
+    /// Of an answer: destination and source address of the Ethernet header, as they stand in a
+    /// frame; only if the neighbour was resolved.
+    #[inline(always)]
+    pub fn ethernet(&self) -> [u16; 6] {
+        let [d0, d1, d2] = self.destination_mac;
+        let [s0, s1, s2] = self.source_mac;
+        [d0, d1, d2, s0, s1, s2]
+    }
+}
 
 const SUCCESS: i64 = 0;
 const NOT_FORWARDED: i64 = 4;
@@ -107,7 +125,7 @@ impl FibFamily for V6 {
     }
 }
 
-/// Asks the FIB. `ctx` is the context of the running program; `total_length` is 0 where the kernel
+/// Asks the FIB; the rest of its answer stays in `lookup::fib_params`. `ctx` is the context of the running program; `total_length` is 0 where the kernel
 /// knows the packet's size itself (tc, with segments yet to be cut).
 #[inline(always)]
 pub fn lookup<F: FibFamily>(
@@ -118,7 +136,8 @@ pub fn lookup<F: FibFamily>(
     source: F::Address,
     destination: F::Address,
 ) -> Result<Route, Fault> {
-    let mut params = FibParams {
+    let params = crate::lookup::fib_params().ok_or(Fault::NoRoute)?;
+    *params = FibParams {
         family: F::AF,
         l4_protocol: packet.protocol,
         source_port: Be16::ZERO,
@@ -135,7 +154,7 @@ pub fn lookup<F: FibFamily>(
     // SAFETY: the context is the program's own, and the parameters have the layout and size of the
     // kernel's structure.
     let result =
-        unsafe { bpf_fib_lookup(ctx, (&raw mut params).cast(), size_of::<FibParams>() as i32, 0) };
+        unsafe { bpf_fib_lookup(ctx, (&raw mut *params).cast(), size_of::<FibParams>() as i32, 0) };
     let resolved = match result {
         SUCCESS => true,
         NO_NEIGHBOUR => false,
@@ -143,13 +162,5 @@ pub fn lookup<F: FibFamily>(
         TOO_BIG => return Err(Fault::TooBig),
         _ => return Err(Fault::NoRoute),
     };
-    let [d0, d1, d2] = params.destination_mac;
-    let [s0, s1, s2] = params.source_mac;
-    Ok(Route::Out(NextHop {
-        ifindex: params.ifindex,
-        family: u32::from(params.family),
-        address: params.destination,
-        resolved,
-        ethernet: [d0, d1, d2, s0, s1, s2],
-    }))
+    Ok(Route::Out(NextHop { ifindex: params.ifindex, resolved }))
 }

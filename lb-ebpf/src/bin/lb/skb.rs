@@ -27,6 +27,7 @@ use crate::{
     hook::{self, Hook},
     ingress::Ingress,
     log::trace,
+    lookup,
     route::{self, FibFamily, NextHop, Route},
 };
 
@@ -185,7 +186,8 @@ impl Hook for Skb {
 
     #[inline(always)]
     fn send(&mut self, next_hop: &NextHop) -> Option<Verdict> {
-        self.next_hop = NextHopParams { family: next_hop.family, address: next_hop.address };
+        let answer = lookup::fib_params()?;
+        self.next_hop = NextHopParams { family: answer.family(), address: answer.address() };
         Some(Verdict::Send(next_hop.ifindex))
     }
 }

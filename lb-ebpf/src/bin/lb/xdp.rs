@@ -18,6 +18,7 @@ use crate::{
     hook::{self, Hook},
     ingress::Ingress,
     log::trace,
+    lookup,
     route::{self, FibFamily, NextHop, Route},
 };
 
@@ -91,7 +92,7 @@ impl Hook for Frame {
 
     #[inline(always)]
     fn send(&mut self, next_hop: &NextHop) -> Option<Verdict> {
-        self.set_half_words(0, next_hop.ethernet)?;
+        self.set_half_words(0, lookup::fib_params()?.ethernet())?;
         Some(Verdict::Send(next_hop.ifindex))
     }
 }

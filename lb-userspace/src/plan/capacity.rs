@@ -1,0 +1,83 @@
+//! How large the tables are, and how full.
+
+use lb_common::limits;
+
+use crate::model::{Rejection, ServiceName};
+
+/// Sizes of the tables, in entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capacities {
+    /// Rows of `SERVICES`.
+    pub services: u32,
+    /// Rows of `BACKENDS`.
+    pub backends: u32,
+    /// Positions in `SLOTS`.
+    pub slots: u32,
+    /// Cells of `NAMES`.
+    pub name_cells: u32,
+    /// Entries of each of the two frontend tables.
+    pub frontends: u32,
+    /// Entries of `SOURCE_RANGES`.
+    pub source_ranges: u32,
+    /// Entries of `NODE_ADDRESSES`.
+    pub node_addresses: u32,
+    /// Entries of `DEVICES`.
+    pub devices: u32,
+}
+
+impl Default for Capacities {
+    fn default() -> Self {
+        Self {
+            services: limits::SERVICES,
+            backends: limits::BACKENDS,
+            slots: limits::SLOTS,
+            name_cells: limits::NAME_CELLS,
+            frontends: limits::FRONTENDS,
+            source_ranges: limits::SOURCE_RANGES,
+            node_addresses: limits::NODE_ADDRESSES,
+            devices: limits::DEVICES,
+        }
+    }
+}
+
+/// What is in use or waits for its grace period, table by table in the units of [`Capacities`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Usage {
+    /// Rows of `SERVICES`.
+    pub services: u32,
+    /// Rows of `BACKENDS`.
+    pub backends: u32,
+    /// Positions in `SLOTS`.
+    pub slots: u32,
+    /// Cells of `NAMES`.
+    pub name_cells: u32,
+    /// Entries of `FRONTENDS_V4`.
+    pub frontends_v4: u32,
+    /// Entries of `FRONTENDS_V6`.
+    pub frontends_v6: u32,
+    /// Entries of `SOURCE_RANGES`.
+    pub source_ranges: u32,
+}
+
+/// A table has no room for what was asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Full {
+    /// Its name.
+    pub(super) table: &'static str,
+    /// Its size.
+    pub(super) size: u32,
+}
+
+impl Full {
+    /// As the reason for leaving a Service out.
+    pub(super) fn rejection(self, service: &ServiceName) -> Rejection {
+        Rejection {
+            object: format!("Service {service}"),
+            field: String::new(),
+            reason: format!(
+                "does not fit: table {} ({} entries) has no room for it",
+                self.table, self.size
+            ),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The planner: what was applied, and the way from there to what is wanted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
+};
+
+use lb_common::{Address, device::Device};
+
+use super::{
+    Capacities, Plan, Retired, Usage,
+    capacity::Full,
+    claims::Claims,
+    node::NodeTables,
+    order::{Phase, Steps},
+    room::{Draft, Outcome, Room},
+    row::Row,
+};
+use crate::model::{Rejection, ServiceName, ServicePort};
+
+/// Holds what the tables hold, and plans changes to it.
+///
+/// Each plan takes for granted that the one before was performed.
+#[derive(Debug)]
+pub struct Planner {
+    pub(super) capacities: Capacities,
+    pub(super) room: Room,
+    pub(super) claims: Claims,
+    pub(super) node: NodeTables,
+    /// Rows by Service; no Service without a row.
+    pub(super) applied: BTreeMap<ServiceName, Vec<Row>>,
+    /// How many rows have a UDP backend.
+    pub(super) datagram_backends: HashMap<SocketAddr, u32>,
+    /// Services for which a table had no room, as they were wanted last.
+    waiting: BTreeMap<ServiceName, Vec<ServicePort>>,
+    /// Why Services, or parts of them, were left out, conflicts over frontends aside.
+    refused: BTreeMap<ServiceName, Vec<Rejection>>,
+    refused_changed: bool,
+    /// Everything that is rejected now.
+    standing: BTreeSet<Rejection>,
+    /// Rows to clear: nobody can be reading them any more.
+    released: Retired,
+    /// Something became free since `waiting` was last tried.
+    room_made: bool,
+}
+
+impl Planner {
+    /// A planner for empty tables of these sizes.
+    pub fn new(capacities: Capacities) -> Self {
+        Self {
+            room: Room::new(&capacities),
+            claims: Claims::new(capacities.frontends),
+            node: NodeTables::default(),
+            applied: BTreeMap::new(),
+            datagram_backends: HashMap::new(),
+            waiting: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            refused_changed: false,
+            standing: BTreeSet::new(),
+            released: Retired::default(),
+            room_made: false,
+            capacities,
+        }
+    }
+
+    /// Every Service that was applied or waits for room, in no particular order. Those a complete
+    /// picture does not name have vanished.
+    pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
+        self.applied.keys().chain(self.waiting.keys())
+    }
+
+    /// Everything that is rejected now.
+    pub fn rejections(&self) -> impl Iterator<Item = &Rejection> {
+        self.standing.iter()
+    }
+
+    /// How full the tables are.
+    pub fn usage(&self) -> Usage {
+        let [v4, v6] = self.claims.used();
+        self.room.usage(v4, v6)
+    }
+
+    /// Plans the change to what is wanted for the Services named; others stay as they are. Each
+    /// Service's ports replace those applied for it; none means that it is gone.
+    ///
+    /// A Service for which a table has no room is left out whole, withdrawn if it was applied,
+    /// and tried again by the first plan after something became free.
+    pub fn plan(
+        &mut self,
+        wanted: impl IntoIterator<Item = (ServiceName, Vec<ServicePort>)>,
+    ) -> Plan {
+        let mut work = Work::default();
+        self.room
+            .clear(&std::mem::take(&mut self.released), |op| work.steps.push(Phase::Clear, op));
+
+        // What goes makes room for what changes, and that for what is new.
+        let [mut gone, mut changed, mut new] = [const { BTreeMap::new() }; 3];
+        for (name, ports) in wanted {
+            self.waiting.remove(&name);
+            self.refused_changed |= self.refused.remove(&name).is_some();
+            let round = match (ports.is_empty(), self.applied.contains_key(&name)) {
+                (true, _) => &mut gone,
+                (false, true) => &mut changed,
+                (false, false) => &mut new,
+            };
+            round.insert(name, ports);
+        }
+        for (name, ports) in gone.into_iter().chain(changed) {
+            self.replace(name, ports, &mut work);
+        }
+        if std::mem::take(&mut self.room_made) {
+            for (name, ports) in std::mem::take(&mut self.waiting) {
+                self.refused_changed |= self.refused.remove(&name).is_some();
+                new.entry(name).or_insert(ports);
+            }
+        }
+        for (name, ports) in new {
+            self.replace(name, ports, &mut work);
+        }
+
+        self.claims.settle(&mut work.steps);
+        self.room.uncount_ranges(work.ranges_freed);
+        self.room_made |= work.ranges_freed > 0;
+        Plan {
+            ops: work.steps.into_ops(),
+            rejections: self.report(),
+            retired: work.retired,
+            severed: self.severed(work.parted),
+        }
+    }
+
+    /// Plans the change to the node's addresses, with the flags of
+    /// [`node_address`](lb_common::frontend::node_address), and to the devices by ifindex. Both
+    /// are complete.
+    pub fn plan_node(
+        &mut self,
+        addresses: &BTreeMap<Address, u32>,
+        devices: &BTreeMap<u32, Device>,
+    ) -> Plan {
+        let ops = self.node.replace(&self.capacities, addresses, devices);
+        self.refused_changed = true;
+        Plan { ops, rejections: self.report(), ..Plan::default() }
+    }
+
+    /// Takes places back whose grace period is over: every program that was running when the plan
+    /// that retired them had been performed has finished. Answers whether there is something to
+    /// plan now even if nothing new is wanted: rows to clear, or Services that wait for room.
+    pub fn release(&mut self, mut retired: Retired) -> bool {
+        self.room_made |= !retired.is_empty();
+        self.room.give_back(&retired);
+        // Slots and names need no clearing: nothing says that they are in use but a row.
+        self.released.services.append(&mut retired.services);
+        self.released.backends.append(&mut retired.backends);
+        !self.released.is_empty() || (self.room_made && !self.waiting.is_empty())
+    }
+
+    fn replace(&mut self, name: ServiceName, ports: Vec<ServicePort>, work: &mut Work) {
+        let old = self.applied.remove(&name).unwrap_or_default();
+        let used = self.claims.used();
+        match self.place(&name, &old, &ports) {
+            Ok((rows, outcome)) => {
+                work.absorb(outcome, &mut self.datagram_backends);
+                if !rows.is_empty() {
+                    self.applied.insert(name, rows);
+                }
+            }
+            Err(full) => {
+                work.absorb(self.withdraw(&old), &mut self.datagram_backends);
+                self.refused.insert(name.clone(), vec![full.rejection(&name)]);
+                self.refused_changed = true;
+                self.waiting.insert(name, ports);
+            }
+        }
+        self.room_made |= self.claims.used().iter().zip(used).any(|(now, was)| *now < was);
+    }
+
+    /// Everything for one Service, or nothing.
+    fn place(
+        &mut self,
+        name: &ServiceName,
+        old: &[Row],
+        ports: &[ServicePort],
+    ) -> Result<(Vec<Row>, Outcome), Full> {
+        let mut draft = Draft::new(&mut self.room);
+        let mut doubled = Vec::new();
+        let placed = rows(&mut draft, old, ports, &mut doubled)
+            .and_then(|rows| self.claims.replace(old, &rows).map(|()| rows));
+        match placed {
+            Ok(rows) => {
+                let outcome = draft.outcome;
+                if !doubled.is_empty() {
+                    self.refused.insert(name.clone(), doubled);
+                    self.refused_changed = true;
+                }
+                Ok((rows, outcome))
+            }
+            Err(full) => {
+                draft.abandon();
+                Err(full)
+            }
+        }
+    }
+
+    fn withdraw(&mut self, rows: &[Row]) -> Outcome {
+        let mut draft = Draft::new(&mut self.room);
+        rows.iter().for_each(|row| row.retire(&mut draft));
+        let outcome = draft.outcome;
+        let removed = self.claims.replace(rows, &[]);
+        debug_assert!(removed.is_ok(), "giving claims up needs no room");
+        outcome
+    }
+
+    /// Those UDP backends that no service has.
+    pub(super) fn severed(&self, mut parted: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        parted.sort_unstable();
+        parted.dedup();
+        parted.retain(|backend| !self.datagram_backends.contains_key(backend));
+        parted
+    }
+
+    /// What is rejected now and was not when last asked.
+    fn report(&mut self) -> Vec<Rejection> {
+        if !(self.refused_changed | self.claims.losers_changed) {
+            return Vec::new();
+        }
+        (self.refused_changed, self.claims.losers_changed) = (false, false);
+        let standing: BTreeSet<_> = self
+            .refused
+            .values()
+            .flatten()
+            .cloned()
+            .chain(self.node.rejected.iter().cloned())
+            .chain(self.claims.losers())
+            .collect();
+        let new = standing.difference(&self.standing).cloned().collect();
+        self.standing = standing;
+        new
+    }
+}
+
+/// Rows for `ports`; old rows without a port are retired.
+fn rows(
+    draft: &mut Draft<'_>,
+    old: &[Row],
+    ports: &[ServicePort],
+    doubled: &mut Vec<Rejection>,
+) -> Result<Vec<Row>, Full> {
+    let mut rows: Vec<Row> = Vec::with_capacity(ports.len());
+    for port in ports {
+        if rows.iter().any(|row| row.id == port.id) {
+            doubled.push(Rejection {
+                object: format!("Service {}", port.id.service),
+                field: "spec.ports".to_owned(),
+                reason: format!("a second {} port is named `{}`", port.id.protocol, port.id.port),
+            });
+            continue;
+        }
+        let own = old.iter().find(|row| row.id == port.id);
+        rows.push(Row::place(draft, port, own)?);
+    }
+    for row in old.iter().filter(|row| rows.iter().all(|kept| kept.index != row.index)) {
+        row.retire(draft);
+    }
+    Ok(rows)
+}
+
+/// A plan in the making.
+#[derive(Debug, Default)]
+struct Work {
+    steps: Steps,
+    retired: Retired,
+    parted: Vec<SocketAddr>,
+    ranges_freed: u32,
+}
+
+impl Work {
+    fn absorb(&mut self, mut outcome: Outcome, backends: &mut HashMap<SocketAddr, u32>) {
+        self.steps.append(&mut outcome.steps);
+        self.retired.append(&mut outcome.retired);
+        self.ranges_freed += outcome.ranges_freed;
+        for joined in outcome.joined {
+            *backends.entry(joined).or_default() += 1;
+        }
+        for parted in &outcome.parted {
+            if let Some(rows) = backends.get_mut(parted) {
+                *rows -= 1;
+                if *rows == 0 {
+                    backends.remove(parted);
+                }
+            }
+        }
+        self.parted.append(&mut outcome.parted);
+    }
+}

@@ -1,0 +1,198 @@
+//! What is free in the tables, and one Service's share of a plan as it is drafted.
+
+use std::net::SocketAddr;
+
+use lb_common::{
+    Address, Be32, backend::Backend, names, service::Service, source_range::SourceRange,
+};
+
+use super::{
+    Capacities, Op, Retired, Usage,
+    allot::{Extent, Extents, Indices},
+    capacity::Full,
+    order::{Phase, Steps},
+};
+
+/// Free places of every table that a service row needs, frontends aside.
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) services: Indices,
+    pub(super) backends: Indices,
+    pub(super) slots: Extents,
+    pub(super) name_cells: Extents,
+    /// Generation of each row of `BACKENDS` that was ever used.
+    generations: Vec<u32>,
+    ranges: u32,
+    ranges_capacity: u32,
+}
+
+impl Room {
+    pub(super) fn new(capacities: &Capacities) -> Self {
+        Self {
+            services: Indices::new(capacities.services),
+            backends: Indices::new(capacities.backends),
+            slots: Extents::new(capacities.slots),
+            name_cells: Extents::new(capacities.name_cells),
+            generations: Vec::new(),
+            ranges: 0,
+            ranges_capacity: capacities.source_ranges,
+        }
+    }
+
+    pub(super) fn usage(&self, frontends_v4: u32, frontends_v6: u32) -> Usage {
+        Usage {
+            services: self.services.used(),
+            backends: self.backends.used(),
+            slots: self.slots.used(),
+            name_cells: self.name_cells.used(),
+            frontends_v4,
+            frontends_v6,
+            source_ranges: self.ranges,
+        }
+    }
+
+    /// Takes note of the generation a row of `BACKENDS` has in the table.
+    pub(super) fn set_generation(&mut self, index: u32, generation: u32) {
+        let index = index as usize;
+        if self.generations.len() <= index {
+            self.generations.resize(index + 1, 0);
+        }
+        self.generations[index] = generation;
+    }
+
+    /// A generation that nobody remembers of this row.
+    fn next_generation(&mut self, index: u32) -> u32 {
+        let last = self.generations.get(index as usize).copied().unwrap_or(0);
+        let next = last.wrapping_add(1);
+        self.set_generation(index, next);
+        next
+    }
+
+    /// Source ranges that were found in the table.
+    pub(super) fn count_ranges(&mut self, count: u32) {
+        self.ranges += count;
+    }
+
+    /// Source ranges whose removal is in a plan that is complete: before that, the plan's own
+    /// additions, which come first, could find the table full.
+    pub(super) fn uncount_ranges(&mut self, count: u32) {
+        self.ranges -= count;
+    }
+
+    /// Makes places available again.
+    pub(super) fn give_back(&mut self, places: &Retired) {
+        places.services.iter().for_each(|index| self.services.free(*index));
+        places.backends.iter().for_each(|index| self.backends.free(*index));
+        places.slots.iter().for_each(|extent| self.slots.free(*extent));
+        places.name_cells.iter().for_each(|extent| self.name_cells.free(*extent));
+    }
+
+    /// Wipes rows that nobody can be reading. Rows go before the backends they name.
+    pub(super) fn clear(&mut self, places: &Retired, mut write: impl FnMut(Op)) {
+        for &index in &places.services {
+            write(Op::PutService { index, service: Service::default() });
+        }
+        for &index in &places.backends {
+            let generation = self.next_generation(index);
+            write(Op::PutBackend { index, backend: Backend { generation, ..Backend::default() } });
+        }
+    }
+}
+
+/// One Service's operations and places, which become part of the plan together or not at all.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    room: &'a mut Room,
+    taken: Retired,
+    ranges_taken: u32,
+    pub(super) outcome: Outcome,
+}
+
+/// What a draft adds to the plan.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) steps: Steps,
+    pub(super) retired: Retired,
+    /// UDP backends that services have from now on, once for each.
+    pub(super) joined: Vec<SocketAddr>,
+    /// UDP backends that services no longer have, once for each.
+    pub(super) parted: Vec<SocketAddr>,
+    /// Source ranges removed.
+    pub(super) ranges_freed: u32,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(room: &'a mut Room) -> Self {
+        Self { room, taken: Retired::default(), ranges_taken: 0, outcome: Outcome::default() }
+    }
+
+    pub(super) fn push(&mut self, phase: Phase, op: Op) {
+        self.outcome.steps.push(phase, op);
+    }
+
+    /// A row of `SERVICES`.
+    pub(super) fn service(&mut self) -> Result<u32, Full> {
+        let table = &mut self.room.services;
+        let full = Full { table: names::SERVICES, size: table.capacity() };
+        let index = table.allocate().ok_or(full)?;
+        self.taken.services.push(index);
+        Ok(index)
+    }
+
+    /// A row of `BACKENDS` and its new generation.
+    pub(super) fn backend(&mut self) -> Result<(u32, u32), Full> {
+        let table = &mut self.room.backends;
+        let full = Full { table: names::BACKENDS, size: table.capacity() };
+        let index = table.allocate().ok_or(full)?;
+        self.taken.backends.push(index);
+        Ok((index, self.room.next_generation(index)))
+    }
+
+    /// A stretch of `SLOTS`.
+    pub(super) fn slots(&mut self, length: u32) -> Result<Extent, Full> {
+        let table = &mut self.room.slots;
+        let full = Full { table: names::SLOTS, size: table.capacity() };
+        let extent = table.allocate(length).ok_or(full)?;
+        self.taken.slots.push(extent);
+        Ok(extent)
+    }
+
+    /// A stretch of `NAMES`.
+    pub(super) fn name_cells(&mut self, length: u32) -> Result<Extent, Full> {
+        let table = &mut self.room.name_cells;
+        let full = Full { table: names::NAMES, size: table.capacity() };
+        let extent = table.allocate(length).ok_or(full)?;
+        self.taken.name_cells.push(extent);
+        Ok(extent)
+    }
+
+    /// Admits a client network to a service.
+    pub(super) fn admit(
+        &mut self,
+        service: u32,
+        (prefix_length, client): (u32, Address),
+    ) -> Result<(), Full> {
+        let size = self.room.ranges_capacity;
+        if self.room.ranges >= size {
+            return Err(Full { table: names::SOURCE_RANGES, size });
+        }
+        self.room.ranges += 1;
+        self.ranges_taken += 1;
+        let range = SourceRange { service: Be32::new(service), client };
+        self.push(Phase::AdmitRanges, Op::PutSourceRange { prefix_length, range });
+        Ok(())
+    }
+
+    /// Takes an admission back.
+    pub(super) fn revoke(&mut self, service: u32, (prefix_length, client): (u32, Address)) {
+        self.outcome.ranges_freed += 1;
+        let range = SourceRange { service: Be32::new(service), client };
+        self.push(Phase::RevokeRanges, Op::RemoveSourceRange { prefix_length, range });
+    }
+
+    /// Nothing of it comes about: no operation was performed, so the places are free at once.
+    pub(super) fn abandon(self) {
+        self.room.give_back(&self.taken);
+        self.room.uncount_ranges(self.ranges_taken);
+    }
+}
