@@ -20,9 +20,9 @@ pub enum WatchError {
     WatchFolder {
         /// The folder.
         dir: PathBuf,
-        /// Why; often the limit fs.inotify.max_user_instances.
+        /// Why; "too many open files" means the limit fs.inotify.max_user_instances.
         #[source]
-        source: notify::Error,
+        source: io::Error,
     },
     /// A netlink socket cannot be opened or has failed.
     #[error("cannot {operation} over rtnetlink")]
