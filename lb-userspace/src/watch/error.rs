@@ -42,10 +42,4 @@ pub enum WatchError {
         #[source]
         source: rtnetlink::Error,
     },
-    /// A pattern of `--interfaces` is none.
-    #[error("`{pattern}` is not a pattern of device names")]
-    Pattern {
-        /// As given.
-        pattern: String,
-    },
 }

@@ -9,7 +9,7 @@ use std::{
     fs, io,
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::Path,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nix::{
@@ -100,8 +100,9 @@ impl Inbox {
     /// Waits until something is in the queue, or until the time has come, or until it is to stop.
     pub fn wait(&self, until: Instant, stop: &EventFd) -> io::Result<Woken> {
         let left = until.saturating_duration_since(Instant::now());
-        let left =
-            PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        // In whole milliseconds, rounded up so as not to wake before the time.
+        let left = left.as_nanos().div_ceil(1_000_000);
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = [readable(self.inotify.as_fd()), readable(stop.as_fd())];
         match poll(&mut fds, left) {
