@@ -7,7 +7,12 @@
 //! works; `sluice cleanup` takes it away.
 
 use std::{
-    collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration,
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -88,8 +93,11 @@ pub async fn run(config: Config) -> Result<()> {
         severed,
     });
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    tasks.spawn(async { Ok(reconciler.run(inbox).await.context("writing the tables")?) });
-    tasks.spawn(async { Ok(source.run().await) });
+    tasks.spawn(async { reconciler.run(inbox).await.context("writing the tables") });
+    tasks.spawn(async {
+        source.run().await;
+        Ok(())
+    });
     tasks.spawn(forward_news(news, events.clone()));
     tasks.spawn(follow_network(config.interfaces.clone(), events.clone()));
     tasks.spawn(keep_attached(loaded.dataplane, loaded.cgroup, progress, events.clone()));
@@ -211,7 +219,7 @@ async fn keep_attached(
 }
 
 /// Closes UDP sockets whose backend no service has any more. Ends with the agent.
-fn close_severed(to_close: &std::sync::mpsc::Receiver<BTreeSet<SocketAddr>>, cgroup: &PathBuf) {
+fn close_severed(to_close: &std::sync::mpsc::Receiver<BTreeSet<SocketAddr>>, cgroup: &Path) {
     while let Ok(mut peers) = to_close.recv() {
         to_close.try_iter().for_each(|mut more| peers.append(&mut more));
         match sockets::close_udp(&peers, cgroup) {
