@@ -11,4 +11,12 @@ pub struct Device {
     pub source_v4: Be32,
     /// Source address for IPv6 flows that leave by it; zero: none.
     pub source_v6: Ipv6,
+    /// A set of [`flags`].
+    pub flags: u32,
+}
+
+/// Flags of a [`Device`].
+pub mod flags {
+    /// XDP runs here natively, so XDP may also send a frame out here.
+    pub const XDP: u32 = 1 << 0;
 }

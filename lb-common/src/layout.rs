@@ -62,5 +62,5 @@ shared! {
     UdpPeerKey, 32, 8, 8 + 16 + 2 + 1 + 5;
     UdpPeer, 32, 4, 16 + 8 + 2 + 6;
     SourceRange, 20, 4, 4 + 16;
-    Device, 20, 4, 4 + 16;
+    Device, 24, 4, 4 + 16 + 4;
 }

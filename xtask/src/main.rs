@@ -1,1 +1,57 @@
-fn main() {}
+//! Every command that a person or CI runs: `cargo xtask <verb>`, one file a verb.
+
+mod build_ebpf;
+mod ci;
+mod command;
+mod kernel_object;
+mod lint;
+mod progress;
+mod rights;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, tests and shows sluice")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make this machine able to build the kernel object
+    Setup,
+    /// Build the kernel object
+    BuildEbpf(build_ebpf::Args),
+    /// Run the tests: unit, packets, sockets, netns
+    Test(test::Args),
+    /// Check formatting and lints
+    Lint,
+    /// Check sizes, imports between rooms, and words
+    Tidy,
+    /// Everything that must hold before a change is taken
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Setup => setup::run(),
+        Verb::BuildEbpf(args) => build_ebpf::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Lint => lint::run(),
+        Verb::Tidy => tidy::run(),
+        Verb::Ci => ci::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::{EndpointSlice, Service, ServiceName};
 ///
 /// Objects are shared, so that a source which keeps an unchanged object's `Arc` makes the
 /// comparison with the last picture a comparison of pointers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Picture {
     /// Services by name.
     pub services: BTreeMap<ServiceName, Arc<Service>>,

@@ -1,0 +1,42 @@
+//! Packets leaving by an external device: the answers of backends on this node, which are to come
+//! from the address the client asked for.
+
+use lb_common::flow::hook::EGRESS;
+use lb_ebpf::{
+    parse::{Layer3, Parsed},
+    rewrite::{Rewrite, rewrite},
+    verdict::{Fault, Verdict},
+};
+
+use crate::{
+    hook::{Direction, Hook},
+    lookup,
+    maps::Tables,
+    route::FibFamily,
+    track,
+};
+
+/// The direction out of the node.
+pub struct Egress;
+
+impl Direction for Egress {
+    #[inline(always)]
+    fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
+    where
+        F: Layer3 + Tables + FibFamily,
+        H: Hook,
+    {
+        let key = packet.flow_key(EGRESS);
+        let Some(flow) = lookup::find(F::flows(), &key) else { return Ok(Verdict::Pass) };
+        track::touch::<F>(&key, flow, packet.closes_connection());
+        let to = Rewrite {
+            source: flow.source,
+            destination: flow.destination,
+            source_port: flow.source_port,
+            destination_port: flow.destination_port,
+            hop: false,
+        };
+        rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
+        Ok(Verdict::Pass)
+    }
+}

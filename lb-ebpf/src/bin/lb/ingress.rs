@@ -1,0 +1,214 @@
+//! Packets arriving at an external device: new and known flows to a frontend, and the answers of
+//! backends on other nodes.
+
+use lb_common::{
+    Be32, Family,
+    backend::flags as backend_flags,
+    counter::Counter,
+    flow::{FlowOf, hook::INGRESS, kind as flow_kind, state},
+    frontend::{Frontend, kind},
+    service::flags,
+    settings::flags as settings_flags,
+    source_range::SourceRange,
+};
+
+use lb_ebpf::{
+    parse::{Layer3, Parsed},
+    rewrite::{Rewrite, rewrite},
+    verdict::{Fault, Verdict},
+};
+
+use crate::{
+    count::count,
+    hook::{Direction, Hook},
+    lookup,
+    maps::{DEVICES, Tables},
+    route::{FibFamily, NextHop, Route},
+    service::{self, Chosen, Client},
+    settings,
+    track::{self, NewFlow},
+};
+
+/// The direction into the node.
+pub struct Ingress;
+
+impl Direction for Ingress {
+    #[inline(always)]
+    fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
+    where
+        F: Layer3 + Tables + FibFamily,
+        H: Hook,
+    {
+        let key = packet.flow_key(INGRESS);
+        if let Some(flow) = lookup::find(F::flows(), &key) {
+            finishable(hook, packet)?;
+            if still_good(packet, flow) {
+                count(Counter::FlowHit);
+                track::touch::<F>(&key, flow, packet.closes_connection());
+                return deliver(hook, packet, flow, None);
+            }
+            track::close::<F>(&key, flow);
+        }
+        let (address, port) = (packet.destination, packet.destination_port);
+        let Some(frontend) = service::frontend::<F>(address, port, packet.protocol) else {
+            return Ok(Verdict::Pass);
+        };
+        finishable(hook, packet)?;
+        let chosen = admit(packet, frontend)?;
+        let (flow, route) = open(hook, packet, frontend.service, &chosen)?;
+        deliver(hook, packet, flow, route)
+    }
+}
+
+/// Whether this program can rewrite the packet at all.
+#[inline(always)]
+fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault> {
+    if H::TC_FOLLOWS && packet.checksum_is_partial() {
+        return Err(Fault::Unfinished(Counter::XdpPartialChecksum));
+    }
+    Ok(())
+}
+
+/// Whether a known flow may go on as it is. TCP always may, except that a new connection from the
+/// same port starts anew when the old one has closed or its backend takes no new ones. UDP moves on
+/// when its backend stops serving.
+#[inline(always)]
+fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
+    const IN_A_LIST: u16 = backend_flags::IN_CLUSTER | backend_flags::IN_LOCAL;
+
+    if flow.kind == flow_kind::FROM_REMOTE {
+        return true;
+    }
+    if packet.opens_connection() {
+        return flow.state & state::CLOSING == 0
+            && service::recall(flow.service, flow.backend, 0)
+                .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0);
+    }
+    if packet.is_tcp() {
+        return true;
+    }
+    let serves = service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some();
+    if !serves {
+        count(Counter::FlowMoved);
+    }
+    serves
+}
+
+/// Applies what the service asks of a client outside, and chooses a backend.
+#[inline(always)]
+fn admit<F: Layer3>(packet: &Parsed<F>, frontend: Frontend) -> Result<Chosen, Fault> {
+    let nobody = Fault::NoEndpoint { node_port: frontend.kind == kind::NODE_PORT };
+    let row = lookup::settings(frontend.service).filter(|row| row.flags & flags::LIVE != 0);
+    let Some(row) = row else {
+        count(Counter::TableInconsistent);
+        return Err(nobody);
+    };
+    if frontend.kind == kind::CLUSTER_IP && !settings::has(settings_flags::EXTERNAL_CLUSTER_IP) {
+        return Err(Fault::ClusterIpFromOutside);
+    }
+    let client = F::widen(packet.source);
+    if frontend.kind == kind::LOAD_BALANCER && row.flags & flags::SOURCE_RANGES != 0 {
+        let range = SourceRange { service: Be32::new(frontend.service), client };
+        if !lookup::in_source_ranges(range) {
+            return Err(Fault::SourceRange);
+        }
+    }
+    let local = service::wants_local(row.flags, frontend.kind);
+    let run = lookup::run(frontend.service, local).unwrap_or_default();
+    if run.is_empty() {
+        let elsewhere = local
+            && lookup::run(frontend.service, false).is_some_and(|cluster| !cluster.is_empty());
+        return Err(if elsewhere { Fault::NoLocalEndpoint } else { nobody });
+    }
+    let list = service::list_flag(local);
+    service::choose(frontend.service, run, list, || Client::Address(client)).ok_or(nobody)
+}
+
+/// Finds out whether the backend is reached through this node's stack or through a device we sit
+/// on, and remembers the flow accordingly.
+#[inline(always)]
+fn open<F, H>(
+    hook: &mut H,
+    packet: &Parsed<F>,
+    service: u32,
+    chosen: &Chosen,
+) -> Result<(&'static FlowOf<F>, Option<NextHop>), Fault>
+where
+    F: Layer3 + Tables + FibFamily,
+    H: Hook,
+{
+    let destination = F::narrow(chosen.backend.address);
+    let mut new = NewFlow::<F> {
+        kind: flow_kind::TO_LOCAL,
+        source: packet.source,
+        destination,
+        destination_port: chosen.backend.port,
+        backend: chosen.reference,
+        service,
+    };
+    let mut next_hop = None;
+    if chosen.backend.flags & backend_flags::LOCAL == 0
+        && let Route::Out(hop) = hook.route(packet, packet.source, destination)?
+        && let Some(device) = lookup::get(&DEVICES, &hop.ifindex)
+    {
+        new.kind = flow_kind::TO_REMOTE;
+        new.source = F::device_source(&device);
+        if new.source == <F as Family>::Address::default() {
+            return Err(Fault::NoSnatAddress);
+        }
+        next_hop = Some(hop);
+    }
+    let flow = track::open::<F>(packet, &new)?;
+    Ok((flow, next_hop))
+}
+
+/// Rewrites the packet and brings it on its way.
+#[inline(always)]
+fn deliver<F, H>(
+    hook: &mut H,
+    packet: &Parsed<F>,
+    flow: &FlowOf<F>,
+    known: Option<NextHop>,
+) -> Result<Verdict, Fault>
+where
+    F: Layer3 + FibFamily,
+    H: Hook,
+{
+    let stay = flow.kind == flow_kind::TO_LOCAL;
+    let mut to = Rewrite {
+        source: flow.source,
+        destination: flow.destination,
+        source_port: flow.source_port,
+        destination_port: flow.destination_port,
+        hop: false,
+    };
+    if stay {
+        rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
+        return Ok(Verdict::Pass);
+    }
+    if packet.ttl <= 1 {
+        return Err(Fault::Ttl);
+    }
+    let next_hop = match known {
+        Some(next_hop) => next_hop,
+        None => match hook.route(packet, flow.source, flow.destination)? {
+            Route::Out(next_hop) => next_hop,
+            Route::Up => return Err(Fault::NoRoute),
+        },
+    };
+    if H::TC_FOLLOWS && !takes_xdp_frames(hook, next_hop.ifindex) {
+        return Err(Fault::Unfinished(Counter::XdpRoute));
+    }
+    to.hop = true;
+    rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
+    hook.send(&next_hop).ok_or(Fault::Rewrite)
+}
+
+/// Whether XDP may send a frame out of a device: the one it came by, where XDP is at work, and any
+/// other that the agent found fit.
+#[inline(always)]
+fn takes_xdp_frames<H: Hook>(hook: &H, ifindex: u32) -> bool {
+    ifindex == hook.ifindex()
+        || lookup::get(&DEVICES, &ifindex)
+            .is_some_and(|device| device.flags & lb_common::device::flags::XDP != 0)
+}

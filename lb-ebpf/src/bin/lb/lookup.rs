@@ -1,0 +1,133 @@
+//! Reading and writing maps without `unsafe` at the place of use.
+//!
+//! References into a map stay valid for the whole run of a program: the kernel frees an element
+//! only after a grace period. What can happen is that it is changed, or given to another key,
+//! while we look. That is why values are copied out, and whoever changes one in place writes
+//! single aligned words that mean something by themselves.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, lpm_trie::Key},
+    programs::SockAddrContext,
+};
+use lb_common::{
+    run::Run,
+    service::{Service, ServiceSettings},
+    socket::Origin,
+    source_range::{FULL_PREFIX, SourceRange},
+};
+
+use crate::maps::{FIB, SERVICES, SOCKET_ORIGIN, SOURCE_RANGES, Scratch, Tables};
+use crate::route::FibParams;
+
+/// A copy of a hash map's value.
+#[inline(always)]
+pub fn get<K, V: Copy, const N: usize>(map: &HashMap<K, V, N>, key: &K) -> Option<V> {
+    // SAFETY: the element is readable (see the module's header) and copied at once.
+    map.get_ptr(key).map(|value| unsafe { *value })
+}
+
+/// A reference to an LRU map's value; the next packet of another key may change it.
+#[inline(always)]
+pub fn find<'a, K, V, const N: usize>(map: &'a LruHashMap<K, V, N>, key: &K) -> Option<&'a V> {
+    // SAFETY: the element stays readable for the program's run (see the module's header).
+    map.get_ptr(key).map(|value| unsafe { &*value })
+}
+
+/// Writes a value, whether or not the key is there.
+#[inline(always)]
+pub fn put<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K, value: &V) -> Option<()> {
+    map.insert(key, value, BPF_ANY.into()).ok()
+}
+
+/// Writes a value if the key is not there: of several CPUs that try, one succeeds.
+#[inline(always)]
+pub fn claim<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K, value: &V) -> bool {
+    map.insert(key, value, BPF_NOEXIST.into()).is_ok()
+}
+
+/// Removes a key.
+#[inline(always)]
+pub fn remove<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K) {
+    // An LRU map may have dropped it already; then there is nothing left to do.
+    _ = map.remove(key);
+}
+
+/// A copy of an array's row.
+#[inline(always)]
+pub fn row<V: Copy, const N: usize, const F: usize>(map: &Array<V, N, F>, index: u32) -> Option<V> {
+    map.get(index).copied()
+}
+
+/// A service's run of the cluster list, or of the local list, read with one load.
+#[inline(always)]
+pub fn run(service: u32, local: bool) -> Option<Run> {
+    let row = SERVICES.get_ptr(service)?;
+    // SAFETY: inside the row; one aligned 64-bit volatile load, so the agent's store is met whole
+    // or not at all.
+    Some(unsafe {
+        if local {
+            core::ptr::read_volatile(&raw const (*row).local)
+        } else {
+            core::ptr::read_volatile(&raw const (*row).cluster)
+        }
+    })
+}
+
+/// A service's flags and affinity timeout, read with one load.
+#[inline(always)]
+pub fn settings(service: u32) -> Option<ServiceSettings> {
+    let row: *const Service = SERVICES.get_ptr(service)?;
+    // SAFETY: inside the row; aligned to 8 bytes and as large.
+    Some(unsafe { core::ptr::read_volatile(&raw const (*row).settings) })
+}
+
+/// Adds to this CPU's value of a per-CPU array.
+#[inline(always)]
+pub fn add<const N: usize>(map: &PerCpuArray<u64, N>, index: u32, amount: u64) {
+    if let Some(value) = map.get_ptr_mut(index) {
+        // SAFETY: this CPU's own value, and programs do not move between CPUs while they run.
+        unsafe { *value = (*value).wrapping_add(amount) };
+    }
+}
+
+/// This CPU's scratch room.
+#[inline(always)]
+pub fn scratch<F: Tables>() -> Option<&'static mut Scratch<F>> {
+    let room = F::scratch().get_ptr_mut(0)?;
+    // SAFETY: this CPU's own room; a program asks for it once, and no other runs meanwhile (see
+    // `Scratch`).
+    Some(unsafe { &mut *room })
+}
+
+/// This CPU's room for a question to the FIB.
+#[inline(always)]
+pub fn fib_params() -> Option<&'static mut FibParams> {
+    let room = FIB.get_ptr_mut(0)?;
+    // SAFETY: as in `scratch`; a question is asked and answered before the next one.
+    Some(unsafe { &mut *room })
+}
+
+/// Whether a client is in one of its service's source ranges.
+#[inline(always)]
+pub fn in_source_ranges(range: SourceRange) -> bool {
+    SOURCE_RANGES.get(&Key::new(FULL_PREFIX, range)).is_some()
+}
+
+/// What a hook's socket asked for when it was connected.
+#[inline(always)]
+pub fn origin(ctx: &SockAddrContext) -> Option<Origin> {
+    // SAFETY: the storage of the hook's own socket: null, or readable for the program's run.
+    unsafe { SOCKET_ORIGIN.get_ptr_mut(ctx).as_ref().copied() }
+}
+
+/// Remembers what a hook's socket asks for.
+#[inline(always)]
+pub fn set_origin(ctx: &SockAddrContext, mut origin: Origin) {
+    // SAFETY: as in `origin`; the kernel takes the lock of the socket around these hooks.
+    unsafe {
+        if let Some(stored) = SOCKET_ORIGIN.get_or_insert_ptr_mut(ctx, Some(&mut origin)).as_mut() {
+            *stored = origin;
+        }
+    }
+}

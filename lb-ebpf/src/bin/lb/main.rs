@@ -1,0 +1,34 @@
+//! The programs: what only the kernel runs. One object, so one set of maps.
+//!
+//! A packet's way is `hook` (entry, verdict, count) → `ingress` or `egress` (whose packet is it) →
+//! `service` (which backend) → `track` (remember) → `route` (where to). A socket call's way is
+//! `sock` → `service`.
+#![no_std]
+#![no_main]
+#![expect(unsafe_code, reason = "entry points and statics of an object file need it")]
+
+mod count;
+mod egress;
+mod helper;
+mod hook;
+mod ingress;
+mod log;
+mod lookup;
+mod maps;
+mod route;
+mod service;
+mod settings;
+mod skb;
+mod sock;
+mod track;
+mod xdp;
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Never reached: the verifier refuses a program that could panic.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,169 @@
+//! Every map, and the question it answers. Sizes here are the defaults; the agent sets its own.
+//!
+//! All are BTF maps, so that `bpftool map dump` shows their rows field by field.
+
+use crate::route::FibParams;
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
+    macros::btf_map,
+};
+use lb_common::{
+    Address, Family, V4, V6,
+    affinity::{Affinity, AffinityKey},
+    backend::Backend,
+    counter::Counter,
+    device::Device,
+    flow::{FlowKeyOf, FlowOf},
+    frontend::{Frontend, FrontendKeyOf},
+    limits,
+    service::{NameCell, Service},
+    socket::{Origin, UdpPeer, UdpPeerKey},
+    source_range::SourceRange,
+};
+
+const SERVICES_SIZE: usize = limits::SERVICES as usize;
+const SLOTS_SIZE: usize = limits::SLOTS as usize;
+const BACKENDS_SIZE: usize = limits::BACKENDS as usize;
+const NAMES_SIZE: usize = limits::NAME_CELLS as usize;
+const FRONTENDS_SIZE: usize = limits::FRONTENDS as usize;
+const FLOWS_SIZE: usize = limits::FLOWS as usize;
+const COUNTERS_SIZE: usize = Counter::ALL.len();
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+
+type Frontends<F> = HashMap<FrontendKeyOf<F>, Frontend, FRONTENDS_SIZE>;
+type Flows<F> = LruHashMap<FlowKeyOf<F>, FlowOf<F>, FLOWS_SIZE>;
+type ScratchRoom<F> = PerCpuArray<Scratch<F>, 1>;
+
+/// Which service answers at this IPv4 address and port?
+#[btf_map]
+static FRONTENDS_V4: Frontends<V4> = Frontends::<V4>::new();
+
+/// Which service answers at this IPv6 address and port?
+#[btf_map]
+static FRONTENDS_V6: Frontends<V6> = Frontends::<V6>::new();
+
+/// Is this address the node's own, and do NodePorts answer there?
+#[btf_map]
+pub static NODE_ADDRESSES: HashMap<Address, u32, { limits::NODE_ADDRESSES as usize }> =
+    HashMap::new();
+
+/// What is this service, and where are its lists?
+#[btf_map]
+pub static SERVICES: Array<Service, SERVICES_SIZE, MMAPABLE> = Array::new();
+
+/// Which backend stands at this position of a list?
+#[btf_map]
+pub static SLOTS: Array<u32, SLOTS_SIZE, MMAPABLE> = Array::new();
+
+/// Where is this backend?
+#[btf_map]
+pub static BACKENDS: Array<Backend, BACKENDS_SIZE, MMAPABLE> = Array::new();
+
+/// What is this service called? Only people ask.
+#[btf_map]
+static NAMES: Array<NameCell, NAMES_SIZE, MMAPABLE> = Array::new();
+
+/// What becomes of this IPv4 flow's packets?
+#[btf_map]
+static FLOWS_V4: Flows<V4> = Flows::<V4>::new();
+
+/// What becomes of this IPv6 flow's packets?
+#[btf_map]
+static FLOWS_V6: Flows<V6> = Flows::<V6>::new();
+
+/// Which backend does this client stay with?
+#[btf_map]
+pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { limits::AFFINITIES as usize }> =
+    LruHashMap::new();
+
+/// May this client use this service's load-balancer VIPs?
+#[btf_map]
+pub static SOURCE_RANGES: LpmTrie<SourceRange, u32, { limits::SOURCE_RANGES as usize }> =
+    LpmTrie::new();
+
+/// Where does this unconnected UDP socket's datagram go, and whom does the answer show?
+#[btf_map]
+pub static UDP_PEERS: LruHashMap<UdpPeerKey, UdpPeer, { limits::UDP_PEERS as usize }> =
+    LruHashMap::new();
+
+/// What did this connected socket ask for?
+#[btf_map]
+pub static SOCKET_ORIGIN: SkStorage<Origin> = SkStorage::new();
+
+/// Do we sit on this device, and with which address do flows leave by it?
+#[btf_map]
+pub static DEVICES: HashMap<u32, Device, { limits::DEVICES as usize }> = HashMap::new();
+
+/// Room for what does not fit the stack. One row, one a CPU.
+#[btf_map]
+static SCRATCH_V4: ScratchRoom<V4> = ScratchRoom::<V4>::new();
+
+/// As `SCRATCH_V4`.
+#[btf_map]
+static SCRATCH_V6: ScratchRoom<V6> = ScratchRoom::<V6>::new();
+
+/// A question to the kernel's FIB; not on the stack for the same reason as `SCRATCH_V4`.
+#[btf_map]
+pub static FIB: PerCpuArray<FibParams, 1> = PerCpuArray::new();
+
+/// Both halves of a flow under construction. Two IPv6 halves with their keys take 200 bytes, and
+/// a program has 512 for everything. The programs that use it run in softirq on one CPU, one after
+/// the other, so nobody else writes here meanwhile.
+#[repr(C)]
+pub struct Scratch<F: Family> {
+    /// The half whose packet is at hand.
+    pub flow: FlowOf<F>,
+    /// Key of the other half.
+    pub other_key: FlowKeyOf<F>,
+    /// The other half.
+    pub other: FlowOf<F>,
+}
+
+/// How often did this happen?
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, COUNTERS_SIZE> = PerCpuArray::new();
+
+/// The maps a family has of its own.
+pub trait Tables: Family {
+    /// Its frontends.
+    fn frontends() -> &'static Frontends<Self>;
+    /// Its flows.
+    fn flows() -> &'static Flows<Self>;
+    /// Its scratch room.
+    fn scratch() -> &'static ScratchRoom<Self>;
+}
+
+impl Tables for V4 {
+    #[inline(always)]
+    fn frontends() -> &'static Frontends<V4> {
+        &FRONTENDS_V4
+    }
+
+    #[inline(always)]
+    fn flows() -> &'static Flows<V4> {
+        &FLOWS_V4
+    }
+
+    #[inline(always)]
+    fn scratch() -> &'static ScratchRoom<V4> {
+        &SCRATCH_V4
+    }
+}
+
+impl Tables for V6 {
+    #[inline(always)]
+    fn frontends() -> &'static Frontends<V6> {
+        &FRONTENDS_V6
+    }
+
+    #[inline(always)]
+    fn flows() -> &'static Flows<V6> {
+        &FLOWS_V6
+    }
+
+    #[inline(always)]
+    fn scratch() -> &'static ScratchRoom<V6> {
+        &SCRATCH_V6
+    }
+}

@@ -1,0 +1,150 @@
+//! From a destination to a backend: shared by socket calls and packets.
+
+use lb_common::{
+    Address, Be16, V4, V6,
+    affinity::{Affinity, AffinityKey, client_kind},
+    backend::{self, Backend, BackendRef},
+    counter::Counter,
+    frontend::{Frontend, FrontendKey, kind, node_address, scope},
+    run::Run,
+    select,
+    service::flags,
+};
+
+use crate::{
+    count::count,
+    helper, lookup,
+    maps::{AFFINITY, BACKENDS, NODE_ADDRESSES, SLOTS, Tables},
+    settings,
+};
+
+/// The frontend that answers at an address and port: exactly there, or as a NodePort if the
+/// address is one of the node's.
+#[inline(always)]
+pub fn frontend<F: Tables>(address: F::Address, port: Be16, protocol: u8) -> Option<Frontend> {
+    let key = FrontendKey { address, port, protocol, scope: scope::ADDRESS };
+    if let Some(frontend) = lookup::get(F::frontends(), &key) {
+        return Some(frontend);
+    }
+    if !settings::is_node_port(port.get()) {
+        return None;
+    }
+    let flags = lookup::get(&NODE_ADDRESSES, &F::widen(address))?;
+    if flags & node_address::NODE_PORTS == 0 {
+        return None;
+    }
+    let address = F::Address::default();
+    lookup::get(F::frontends(), &FrontendKey { address, port, protocol, scope: scope::NODE_PORT })
+}
+
+/// [`frontend`] for a destination of either family in its 16-byte form.
+#[inline(always)]
+pub fn frontend_of_either(address: Address, port: Be16, protocol: u8) -> Option<Frontend> {
+    match address.as_v4() {
+        Some(address) => frontend::<V4>(address, port, protocol),
+        None => frontend::<V6>(address.0, port, protocol),
+    }
+}
+
+/// Who asks, as session affinity tells clients apart.
+#[derive(Clone, Copy)]
+pub enum Client {
+    /// A client outside, by its address.
+    Address(Address),
+    /// A process on this node, by the cookie of its network namespace.
+    Namespace(u64),
+}
+
+/// A backend that was chosen, and how to remember it.
+#[derive(Clone, Copy)]
+pub struct Chosen {
+    /// Its row.
+    pub backend: Backend,
+    /// The reference to keep.
+    pub reference: BackendRef,
+}
+
+/// Chooses from a run: the client's own backend under session affinity, else any. `list` is the
+/// backend flag that says "in this run"; `client` is asked only if affinity wants to know.
+#[inline(always)]
+pub fn choose(
+    service: u32,
+    run: Run,
+    list: u16,
+    client: impl FnOnce() -> Client,
+) -> Option<Chosen> {
+    let settings = lookup::settings(service)?;
+    if settings.flags & flags::AFFINITY == 0 {
+        return any(service, run);
+    }
+    let key = affinity_key(service, client());
+    let now = helper::now_ns();
+    let timeout_ns = u64::from(settings.affinity_timeout_s) * 1_000_000_000;
+    let remembered = lookup::find(&AFFINITY, &key)
+        .filter(|entry| now.wrapping_sub(entry.seen_ns) <= timeout_ns)
+        .and_then(|entry| recall(service, entry.backend, list));
+    let chosen = match remembered {
+        Some(chosen) => chosen,
+        None => any(service, run)?,
+    };
+    // A full table must not cost the client its connection: it only loses its memory.
+    _ = lookup::put(&AFFINITY, &key, &Affinity { backend: chosen.reference, seen_ns: now });
+    Some(chosen)
+}
+
+/// A remembered backend, if the row is still the same endpoint of this service and has all of the
+/// given flags.
+#[inline(always)]
+pub fn recall(service: u32, reference: BackendRef, needed: u16) -> Option<Chosen> {
+    let backend = lookup::row(&BACKENDS, reference.index)?;
+    let same = backend.generation == reference.generation && backend.service == service;
+    (same && backend.flags & needed == needed).then_some(Chosen { backend, reference })
+}
+
+/// Any backend of a run.
+#[inline(always)]
+fn any(service: u32, run: Run) -> Option<Chosen> {
+    let slot = select::slot(run, helper::random())?;
+    let chosen = lookup::row(&SLOTS, slot).and_then(|index| {
+        let backend = lookup::row(&BACKENDS, index)?;
+        let reference = BackendRef { index, generation: backend.generation };
+        (backend.service == service).then_some(Chosen { backend, reference })
+    });
+    if chosen.is_none() {
+        count(Counter::TableInconsistent);
+    }
+    chosen
+}
+
+#[inline(always)]
+fn affinity_key(service: u32, client: Client) -> AffinityKey {
+    match client {
+        Client::Address(client) => {
+            AffinityKey { client, service, client_kind: client_kind::ADDRESS }
+        }
+        Client::Namespace(cookie) => {
+            let mut client = Address::default();
+            let [low, high, _, _] = &mut client.0;
+            *low = lb_common::Be32::from_wire(cookie as u32);
+            *high = lb_common::Be32::from_wire((cookie >> 32) as u32);
+            AffinityKey { client, service, client_kind: client_kind::NETWORK_NAMESPACE }
+        }
+    }
+}
+
+/// The list a frontend draws from, as [`lookup::run`] wants it and as a backend's flag.
+#[inline(always)]
+pub fn list_flag(local: bool) -> u16 {
+    if local { backend::flags::IN_LOCAL } else { backend::flags::IN_CLUSTER }
+}
+
+/// Whether a frontend of this kind is bound to endpoints of this node, for a client outside.
+#[inline(always)]
+pub fn wants_local(service_flags: u32, frontend_kind: u8) -> bool {
+    let policy = if frontend_kind == kind::CLUSTER_IP {
+        flags::INTERNAL_LOCAL
+    } else {
+        flags::EXTERNAL_LOCAL
+    };
+    service_flags & policy != 0
+}

@@ -1,0 +1,28 @@
+//! Read-only globals: fixed when the object is loaded, so the verifier knows them and leaves out
+//! what cannot happen.
+
+use lb_common::{limits, settings::flags};
+
+#[unsafe(no_mangle)]
+static FLAGS: u32 = flags::SET_RETVAL;
+#[unsafe(no_mangle)]
+static NODE_PORT_FIRST: u16 = limits::NODE_PORT_FIRST;
+#[unsafe(no_mangle)]
+static NODE_PORT_LAST: u16 = limits::NODE_PORT_LAST;
+
+/// Whether a flag of [`lb_common::settings::flags`] is set.
+#[inline(always)]
+pub fn has(flag: u32) -> bool {
+    // SAFETY: an aligned static of this type; volatile, because the loader changes it.
+    unsafe { core::ptr::read_volatile(&FLAGS) & flag != 0 }
+}
+
+/// Whether a destination port can be a NodePort.
+#[inline(always)]
+pub fn is_node_port(port: u16) -> bool {
+    // SAFETY: aligned statics of this type; volatile, because the loader changes them.
+    let (first, last) = unsafe {
+        (core::ptr::read_volatile(&NODE_PORT_FIRST), core::ptr::read_volatile(&NODE_PORT_LAST))
+    };
+    (first..=last).contains(&port)
+}

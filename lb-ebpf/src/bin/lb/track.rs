@@ -1,0 +1,207 @@
+//! Flows of the packet path: remembering a choice in both directions, refreshing it, and putting
+//! back the half that the LRU took.
+
+use lb_common::{
+    Be16, Family,
+    backend::BackendRef,
+    counter::Counter,
+    flow::{FlowKey, FlowKeyOf, FlowOf, hook, kind, state},
+    limits,
+};
+use lb_ebpf::{
+    parse::{Layer3, Parsed},
+    verdict::Fault,
+};
+
+use crate::{count::count, helper, lookup, maps::Tables};
+
+/// A new flow: the packet, where it goes and how the answer comes back.
+pub struct NewFlow<F: Family> {
+    /// [`kind::TO_LOCAL`] or [`kind::TO_REMOTE`].
+    pub kind: u8,
+    /// The source the backend is to see: the client, or an address of ours.
+    pub source: F::Address,
+    /// The backend's address.
+    pub destination: F::Address,
+    /// The backend's port.
+    pub destination_port: Be16,
+    /// The backend.
+    pub backend: BackendRef,
+    /// Row of `SERVICES`.
+    pub service: u32,
+}
+
+/// Remembers a new flow and finds the source port the backend is to see.
+///
+/// The answer's entry is the reservation: its key holds the source port, and it is inserted only if
+/// nobody has it. So no port is ever given out twice, on any number of CPUs.
+#[inline(always)]
+pub fn open<F>(packet: &Parsed<F>, new: &NewFlow<F>) -> Result<&'static FlowOf<F>, Fault>
+where
+    F: Layer3 + Tables,
+{
+    let room = lookup::scratch::<F>().ok_or(Fault::FlowTable)?;
+    let local = new.kind == kind::TO_LOCAL;
+    room.other_key = FlowKey {
+        source: new.destination,
+        destination: new.source,
+        source_port: new.destination_port,
+        destination_port: packet.source_port,
+        protocol: packet.protocol,
+        hook: if local { hook::EGRESS } else { hook::INGRESS },
+        pad: 0,
+    };
+    room.other = FlowOf::<F> {
+        source: packet.destination,
+        destination: packet.source,
+        source_port: packet.destination_port,
+        destination_port: packet.source_port,
+        backend: new.backend,
+        service: new.service,
+        kind: if local { kind::FROM_LOCAL } else { kind::FROM_REMOTE },
+        state: 0,
+        pad: 0,
+        seen_jiffies: helper::jiffies(),
+        seen_s: seconds(),
+    };
+    // A client's own address may keep the client's own port; ours only in the range that we keep
+    // for this, where no socket of the host's can be.
+    let keep = local || is_ours_to_give(packet.source_port.get());
+    if !(keep && reserve::<F>(&room.other_key, &room.other))
+        && !search::<F>(&mut room.other_key, &room.other)
+    {
+        return Err(Fault::SnatExhausted);
+    }
+    room.flow = FlowOf::<F> {
+        source: new.source,
+        destination: new.destination,
+        source_port: room.other_key.destination_port,
+        destination_port: new.destination_port,
+        kind: new.kind,
+        ..room.other
+    };
+    if lookup::put(F::flows(), &packet.flow_key(hook::INGRESS), &room.flow).is_none() {
+        lookup::remove(F::flows(), &room.other_key);
+        return Err(Fault::FlowTable);
+    }
+    count(Counter::FlowNew);
+    Ok(&room.flow)
+}
+
+/// Takes the answer's key, or finds that it is this very flow's already.
+#[inline(always)]
+fn reserve<F: Tables>(key: &FlowKeyOf<F>, answer: &FlowOf<F>) -> bool {
+    if lookup::claim(F::flows(), key, answer) {
+        return true;
+    }
+    let Some(holder) = lookup::find(F::flows(), key) else { return false };
+    let same = holder.source == answer.source
+        && holder.destination == answer.destination
+        && holder.source_port == answer.source_port
+        && holder.destination_port == answer.destination_port;
+    same && lookup::put(F::flows(), key, answer).is_some()
+}
+
+/// Looks for a free source port from a random start, in a bounded number of steps.
+#[inline(always)]
+fn search<F: Tables>(key: &mut FlowKeyOf<F>, answer: &FlowOf<F>) -> bool {
+    const PORTS: u32 = (limits::SNAT_PORT_LAST - limits::SNAT_PORT_FIRST) as u32 + 1;
+    /// Coprime to the number of ports, so that the steps meet different ones.
+    const STEP: u32 = 7_919;
+    const _: () = assert!(!PORTS.is_multiple_of(STEP));
+
+    let mut position = ((u64::from(helper::random()) * u64::from(PORTS)) >> 32) as u32;
+    for _ in 0..limits::SNAT_TRIES {
+        key.destination_port = Be16::new(limits::SNAT_PORT_FIRST + position as u16);
+        if lookup::claim(F::flows(), key, answer) {
+            return true;
+        }
+        position += STEP;
+        if position >= PORTS {
+            position -= PORTS;
+        }
+    }
+    false
+}
+
+#[inline(always)]
+fn is_ours_to_give(port: u16) -> bool {
+    (limits::SNAT_PORT_FIRST..=limits::SNAT_PORT_LAST).contains(&port)
+}
+
+/// Forgets a flow that is to be opened anew.
+#[inline(always)]
+pub fn close<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) {
+    lookup::remove(F::flows(), &other_key::<F>(key, flow));
+    lookup::remove(F::flows(), key);
+}
+
+/// Notes that a packet of the flow went by: now and then, so that most packets cost no store.
+///
+/// The same moment is used to look after the other half, which the LRU may have taken. If the
+/// tables take neither, the next packet tries again; this one has its translation.
+#[inline(always)]
+pub fn touch<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>, closes: bool) {
+    let now = helper::jiffies();
+    let recent = now.wrapping_sub(flow.seen_jiffies) < limits::FLOW_REFRESH_JIFFIES;
+    let known = !closes || flow.state & state::CLOSING != 0;
+    if recent && known {
+        return;
+    }
+    let Some(room) = lookup::scratch::<F>() else { return };
+    room.flow = *flow;
+    room.flow.seen_jiffies = now;
+    room.flow.seen_s = seconds();
+    if closes {
+        room.flow.state |= state::CLOSING;
+    }
+    _ = lookup::put(F::flows(), key, &room.flow);
+    room.other_key = other_key::<F>(key, flow);
+    match lookup::find(F::flows(), &room.other_key) {
+        Some(other) if !closes || other.state & state::CLOSING != 0 => return,
+        Some(other) => room.other = *other,
+        None => {
+            room.other = FlowOf::<F> {
+                source: key.destination,
+                destination: key.source,
+                source_port: key.destination_port,
+                destination_port: key.source_port,
+                kind: other_kind(flow.kind),
+                ..room.flow
+            };
+            count(Counter::FlowRepaired);
+        }
+    }
+    room.other.state = room.flow.state;
+    _ = lookup::put(F::flows(), &room.other_key, &room.other);
+}
+
+/// The key of the other direction's entry.
+#[inline(always)]
+fn other_key<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> FlowKeyOf<F> {
+    FlowKey {
+        source: flow.destination,
+        destination: flow.source,
+        source_port: flow.destination_port,
+        destination_port: flow.source_port,
+        protocol: key.protocol,
+        hook: if flow.kind == kind::TO_LOCAL { hook::EGRESS } else { hook::INGRESS },
+        pad: 0,
+    }
+}
+
+/// The kind of the other direction's entry.
+#[inline(always)]
+const fn other_kind(of: u8) -> u8 {
+    match of {
+        kind::TO_LOCAL => kind::FROM_LOCAL,
+        kind::TO_REMOTE => kind::FROM_REMOTE,
+        kind::FROM_LOCAL => kind::TO_LOCAL,
+        _ => kind::TO_REMOTE,
+    }
+}
+
+#[inline(always)]
+fn seconds() -> u32 {
+    (helper::now_ns() / 1_000_000_000) as u32
+}

@@ -1,0 +1,139 @@
+//! XDP on an external device: the fast path, for what it can finish.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{xdp_action, xdp_md},
+    helpers::generated::bpf_redirect,
+    macros::xdp,
+    programs::XdpContext,
+};
+use lb_common::{V4, V6, counter::Counter};
+use lb_ebpf::{
+    packet::Packet,
+    parse::{self, Network, Parsed},
+    verdict::{Fault, Verdict},
+};
+
+use crate::{
+    hook::{self, Hook},
+    ingress::Ingress,
+    log::trace,
+    lookup,
+    route::{self, FibFamily, NextHop, Route},
+};
+
+/// A frame that no socket buffer has been made for yet.
+struct Frame(XdpContext);
+
+impl Frame {
+    /// The address of `N` values of `T` at `offset`, if the frame reaches that far.
+    #[inline(always)]
+    fn at<T, const N: usize>(&self, offset: usize) -> Option<*mut [T; N]> {
+        let start = self.0.data() + offset;
+        if start + size_of::<[T; N]>() > self.0.data_end() {
+            return None;
+        }
+        Some(start as *mut [T; N])
+    }
+}
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn half_words<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        // SAFETY: `at` checked the bounds; the kernel's BPF does unaligned loads.
+        self.at(offset).map(|words| unsafe { *words })
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        // SAFETY: `at` checked the bounds; the kernel's BPF does unaligned loads.
+        self.at(offset).map(|words| unsafe { *words })
+    }
+
+    #[inline(always)]
+    fn set_half_words<const N: usize>(&mut self, offset: usize, words: [u16; N]) -> Option<()> {
+        // SAFETY: `at` checked the bounds; the kernel's BPF does unaligned stores.
+        self.at(offset).map(|place| unsafe { *place = words })
+    }
+
+    #[inline(always)]
+    fn set_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Option<()> {
+        // SAFETY: `at` checked the bounds; the kernel's BPF does unaligned stores.
+        self.at(offset).map(|place| unsafe { *place = words })
+    }
+}
+
+impl Hook for Frame {
+    const TC_FOLLOWS: bool = true;
+
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        self.0.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn route<F: FibFamily>(
+        &mut self,
+        packet: &Parsed<F>,
+        source: F::Address,
+        destination: F::Address,
+    ) -> Result<Route, Fault> {
+        let ifindex = self.ifindex();
+        let route =
+            route::lookup(self.0.as_ptr(), ifindex, packet.length, packet, source, destination);
+        match route {
+            Ok(Route::Out(next_hop)) if !next_hop.resolved => {
+                Err(Fault::Unfinished(Counter::XdpRoute))
+            }
+            Ok(route) => Ok(route),
+            Err(_) => Err(Fault::Unfinished(Counter::XdpRoute)),
+        }
+    }
+
+    #[inline(always)]
+    fn send(&mut self, next_hop: &NextHop) -> Option<Verdict> {
+        self.set_half_words(0, lookup::fib_params()?.ethernet())?;
+        Some(Verdict::Send(next_hop.ifindex))
+    }
+}
+
+/// What XDP is to do with a frame after our verdict.
+#[inline(always)]
+fn act(frame: &Frame, verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Pass | Verdict::LeaveToTc(_) => xdp_action::XDP_PASS,
+        // SAFETY: takes two numbers.
+        Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
+        Verdict::Drop(counter) => {
+            trace!(&frame.0, "xdp drop {}", counter.label());
+            xdp_action::XDP_DROP
+        }
+    }
+}
+
+/// Ingress of an external device.
+#[xdp]
+pub fn xdp_ingress(ctx: XdpContext) -> u32 {
+    let frame = Frame(ctx);
+    match parse::network(&frame) {
+        Network::V4 => xdp_ingress_v4(frame.0.ctx),
+        Network::V6 => xdp_ingress_v6(frame.0.ctx),
+        Network::Other => xdp_action::XDP_PASS,
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_ingress_v4(ctx: *mut xdp_md) -> u32 {
+    let mut frame = Frame(XdpContext::new(ctx));
+    let verdict = hook::run::<Ingress, V4, _>(&mut frame);
+    act(&frame, verdict)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn xdp_ingress_v6(ctx: *mut xdp_md) -> u32 {
+    let mut frame = Frame(XdpContext::new(ctx));
+    let verdict = hook::run::<Ingress, V6, _>(&mut frame);
+    act(&frame, verdict)
+}

@@ -1,0 +1,257 @@
+//! `cargo xtask test`: the ladder of proof, each rung resting on the one below.
+//!
+//! | rung | what | needs |
+//! | --- | --- | --- |
+//! | unit | every crate's own tests, on this machine's processor | nothing |
+//! | packets | packet tables through the kernel's test-run | rights to load programs |
+//! | sockets | real sockets in a private cgroup | the same, and a cgroup |
+//! | netns | whole agents among namespaces | the same, and namespaces |
+//!
+//! A rung that lacks a right fails; it is never passed over.
+
+use crate::{
+    command, kernel_object,
+    rights::{self, Capability},
+    workspace,
+};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Settings of the verb.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How far up the ladder: one rung, or all
+    #[arg(value_enum, default_value = "all")]
+    rung: Choice,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Choice {
+    Unit,
+    Packets,
+    Sockets,
+    Netns,
+    All,
+}
+
+/// One rung above the unit tests.
+struct Rung {
+    choice: Choice,
+    name: &'static str,
+    targets: &'static [Target],
+    rights: &'static [Capability],
+}
+
+const fn agent(name: &'static str) -> Target {
+    Target { package: "lb-userspace", folder: "lb-userspace", name }
+}
+
+const PRIVILEGED: [Rung; 3] = [
+    Rung {
+        choice: Choice::Packets,
+        name: "packets",
+        targets: &[agent("packets")],
+        rights: rights::LOAD,
+    },
+    Rung {
+        choice: Choice::Sockets,
+        name: "sockets",
+        targets: &[agent("sockets")],
+        rights: rights::NAMESPACES,
+    },
+    Rung {
+        choice: Choice::Netns,
+        name: "netns",
+        targets: &[
+            Target { package: "lb-testbed", folder: "xtask/testbed", name: "cluster" },
+            agent("netdev"),
+            agent("netns"),
+        ],
+        rights: rights::NAMESPACES,
+    },
+];
+
+/// A privileged test target.
+struct Target {
+    package: &'static str,
+    folder: &'static str,
+    name: &'static str,
+}
+
+/// What came of one rung.
+struct Outcome {
+    name: &'static str,
+    tally: Tally,
+    took: Duration,
+    failure: Option<String>,
+}
+
+/// Tests counted from the lines in which each test program sums itself up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    programs: u32,
+    passed: u32,
+    failed: u32,
+    ignored: u32,
+}
+
+/// The verb.
+pub fn run(args: &Args) -> Result<()> {
+    kernel_object::prepare()?;
+    let wanted = |choice| args.rung == Choice::All || args.rung == choice;
+    let mut outcomes = Vec::new();
+    if wanted(Choice::Unit) {
+        outcomes.push(climb("unit", unit));
+    }
+    for rung in PRIVILEGED.iter().filter(|rung| wanted(rung.choice)) {
+        let targets = rung.present();
+        if targets.is_empty() && args.rung == Choice::All {
+            println!("\n{}: this checkout has no such tests", rung.name);
+            continue;
+        }
+        outcomes.push(climb(rung.name, |tally| privileged(rung, &targets, tally)));
+    }
+    println!();
+    for outcome in &outcomes {
+        println!("{}", outcome.line());
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some());
+    let names: Vec<&str> = failed.map(|outcome| outcome.name).collect();
+    if !names.is_empty() {
+        bail!("failed: {}", names.join(", "));
+    }
+    Ok(())
+}
+
+/// The whole ladder.
+pub fn run_all() -> Result<()> {
+    run(&Args { rung: Choice::All })
+}
+
+fn climb(name: &'static str, rung: impl FnOnce(&mut Tally) -> Result<()>) -> Outcome {
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    let failure = rung(&mut tally).err().map(|error| format!("{error:#}"));
+    Outcome { name, tally, took: started.elapsed(), failure }
+}
+
+fn unit(tally: &mut Tally) -> Result<()> {
+    let mut cargo = command::cargo();
+    cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    counted(&mut cargo, tally)
+}
+
+fn privileged(rung: &Rung, targets: &[&Target], tally: &mut Tally) -> Result<()> {
+    if targets.is_empty() {
+        bail!("this checkout has no such tests");
+    }
+    rights::demand(rung.rights)?;
+    rights::mount_bpffs()?;
+    let mut cargo = command::cargo();
+    // The whole workspace again, so that no dependency is built a second time for other features.
+    cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    for target in targets {
+        cargo.arg("--features").arg(format!("{}/privileged", target.package));
+        cargo.args(["--test", target.name]);
+    }
+    // These tests share what there is once a machine: pins, cgroups, one kernel's tables.
+    cargo.args(["--", "--test-threads=1"]);
+    counted(&mut cargo, tally)?;
+    if tally.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(())
+}
+
+/// Runs tests, showing what they print and counting what they say of themselves.
+fn counted(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    println!("\n{}", command::shown(command));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", command::shown(command)))?;
+    let output = child.stdout.take().context("a child without output")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tally.count(&line);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{} failed ({status})", command::shown(command));
+    }
+    Ok(())
+}
+
+impl Rung {
+    /// Those of its targets that this checkout has.
+    fn present(&self) -> Vec<&'static Target> {
+        let there = |target: &&Target| {
+            let package = workspace::root().join(target.folder);
+            package.join("tests").join(target.name).join("main.rs").is_file()
+        };
+        self.targets.iter().filter(there).collect()
+    }
+}
+
+impl Tally {
+    fn count(&mut self, line: &str) {
+        let Some(sums) = line.strip_prefix("test result: ") else { return };
+        let sum = |label: &str| -> u32 {
+            let part = sums.split([';', '.']).map(str::trim).find_map(|part| {
+                part.strip_suffix(label).map(|number| number.trim().parse().unwrap_or(0))
+            });
+            part.unwrap_or(0)
+        };
+        self.programs += 1;
+        self.passed += sum("passed");
+        self.failed += sum("failed");
+        self.ignored += sum("ignored");
+    }
+}
+
+impl Outcome {
+    fn line(&self) -> String {
+        let Tally { programs, passed, failed, ignored } = self.tally;
+        let verdict = match &self.failure {
+            None => "ok".to_owned(),
+            Some(reason) => format!("FAILED: {reason}"),
+        };
+        format!(
+            "{:8} {passed:5} passed {failed:3} failed {ignored:3} ignored  in {programs:2} programs, \
+             {:4} s  {verdict}",
+            self.name,
+            self.took.as_secs(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[track_caller]
+    fn check(output: &str, expected: [u32; 4]) {
+        let mut tally = Tally::default();
+        output.lines().for_each(|line| tally.count(line));
+        let [programs, passed, failed, ignored] = expected;
+        assert_eq!(tally, Tally { programs, passed, failed, ignored });
+    }
+
+    #[test]
+    fn tests_are_counted_over_all_programs() {
+        check("running 3 tests\ntest a ... ok\n", [0, 0, 0, 0]);
+        check(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; \
+             finished in 0.00s\n\
+             test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
+            [2, 15, 2, 1],
+        );
+    }
+}
