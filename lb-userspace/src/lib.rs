@@ -5,3 +5,15 @@ pub mod watch;
 pub mod model;
 
 pub mod plan;
+
+pub mod maps;
+
+pub mod kernel;
+
+pub mod reconcile;
+
+pub mod agent;
+pub mod cli;
+pub mod config;
+pub mod task;
+pub mod telemetry;

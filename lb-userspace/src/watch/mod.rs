@@ -19,7 +19,7 @@ pub mod draft;
 pub mod file;
 pub mod folder;
 pub mod manifest;
-
+pub mod netdev;
 pub mod selector;
 
 mod error;
@@ -27,3 +27,4 @@ mod error;
 pub use allot::Ranges;
 pub use error::WatchError;
 pub use file::{FileSource, News};
+pub use netdev::{DeviceNet, NetSource, NodeNet, Selection};

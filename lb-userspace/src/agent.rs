@@ -1,0 +1,247 @@
+//! The root of `sluice agent`: builds every part, in the order in which a start goes, wires them
+//! and waits. Nobody else spawns.
+//!
+//! A start goes: check what must be there; ask the kernel what it can; load the programs, with the
+//! tables an earlier agent pinned if there are any; fill the tables; and only then put the programs
+//! on their hooks, in place of an earlier agent's. When the agent ends, all of that stays and
+//! works; `sluice cleanup` takes it away.
+
+use std::{
+    collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, watch as channel},
+    task::JoinSet,
+    time::sleep,
+};
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    kernel::{
+        Dataplane, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs, Settings,
+        environment, sockets, sys,
+    },
+    maps::KernelTables,
+    model::Node,
+    plan::Capacities,
+    reconcile::{Event, Parts, Programmed, Reconciler},
+    task::grace,
+    telemetry::{Causes, kernel_log},
+    watch::{FileSource, News, Ranges},
+};
+
+/// Events that may wait while a plan is being written; senders wait beyond.
+const EVENTS: usize = 64;
+
+/// What a start makes, before anything runs.
+struct Loaded {
+    dataplane: Dataplane,
+    tables: KernelTables,
+    cgroup: PathBuf,
+    features: Features,
+    kernel_log: Option<kernel_log::Reader>,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+///
+/// The agent could not start, or can no longer do its work.
+pub async fn run(config: Config) -> Result<()> {
+    // From the first moment: a signal during a start must not be lost.
+    let stop = Stop::new().context("waiting for signals")?;
+    let pins = Pins::new(&config.pin_path);
+    environment::check_rights()?;
+    environment::ensure_bpffs(pins.root())?;
+    pins.prepare()?;
+    let _lock = pins.lock()?;
+    let loaded = load(&config, &pins)?;
+    let ranges = Ranges {
+        service_cidrs: config.service_cidrs.clone(),
+        node_ports: config.node_ports.0..=config.node_ports.1,
+    };
+    let (source, news) = FileSource::open(config.manifests.clone(), ranges)?;
+
+    let (events, inbox) = mpsc::channel(EVENTS);
+    let (grace, requests) = grace::pair();
+    let (programmed, progress) = channel::channel(Programmed::default());
+    let (severed, to_close) = std::sync::mpsc::channel();
+    let wait = loaded.features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
+    let grace_over = events.clone();
+    thread::Builder::new().name("grace".into()).spawn(move || {
+        grace::serve(&requests, wait, || grace_over.blocking_send(Event::GraceOver).is_ok());
+    })?;
+    let cgroup = loaded.cgroup.clone();
+    thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &cgroup))?;
+
+    let reconciler = Reconciler::new(Parts {
+        tables: loaded.tables,
+        capacities: capacities(&config),
+        node: Node { name: Arc::clone(&config.node_name), zone: None },
+        node_port_addresses: config.node_port_addresses.clone(),
+        grace,
+        programmed,
+        severed,
+    });
+    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    tasks.spawn(async { Ok(reconciler.run(inbox).await.context("writing the tables")?) });
+    tasks.spawn(async { Ok(source.run().await) });
+    tasks.spawn(forward_news(news, events.clone()));
+    tasks.spawn(follow_network(config.interfaces.clone(), events.clone()));
+    tasks.spawn(keep_attached(loaded.dataplane, loaded.cgroup, progress, events.clone()));
+    tasks.spawn(stop.forward(events));
+    if let Some(reader) = loaded.kernel_log {
+        thread::Builder::new().name("kernel-log".into()).spawn(|| reader.run())?;
+    }
+    // The first task to end ends the agent: the loop after a signal, any other by failing.
+    let ended = tasks.join_next().await;
+    tasks.abort_all();
+    ended.transpose()?.transpose()?;
+    info!("stopped; programs and tables stay in place");
+    Ok(())
+}
+
+/// Loads programs and opens tables; nothing is attached yet.
+fn load(config: &Config, pins: &Pins) -> Result<Loaded> {
+    let cgroup = match &config.cgroup {
+        Some(cgroup) => cgroup.clone(),
+        None => environment::find_cgroup2()?,
+    };
+    environment::cgroup_id(&cgroup)?;
+    let features = Features::probe()?;
+    let settings = Settings {
+        sizes: config.sizes,
+        flags: program_flags(config, &features),
+        node_ports: config.node_ports,
+    };
+    let object = if config.verbose { LOG_OBJECT } else { OBJECT };
+    let mut programs = Programs::load(object, &settings, pins)?;
+    let kernel_log = match config.verbose {
+        true => Some(kernel_log::Reader::new(programs.object())?),
+        false => None,
+    };
+    let tables =
+        KernelTables::open(&pins.maps(), sys::Access::Write, features.has(Feature::Batch))?;
+    let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, &features);
+    info!(object = ORIGIN, node = %config.node_name, pins = %pins.root().display(), "loaded");
+    Ok(Loaded { dataplane, tables, cgroup, features, kernel_log })
+}
+
+fn program_flags(config: &Config, features: &Features) -> u32 {
+    use lb_common::settings::flags;
+    let options = [
+        (config.external_cluster_ip, flags::EXTERNAL_CLUSTER_IP),
+        (features.has(Feature::SetRetval), flags::SET_RETVAL),
+    ];
+    options.iter().filter(|(on, _)| *on).fold(0, |set, (_, flag)| set | flag)
+}
+
+fn capacities(config: &Config) -> Capacities {
+    let sizes = &config.sizes;
+    Capacities {
+        services: sizes.services,
+        backends: sizes.backends,
+        slots: sizes.slots,
+        name_cells: sizes.name_cells,
+        frontends: sizes.frontends,
+        source_ranges: sizes.source_ranges,
+        ..Capacities::default()
+    }
+}
+
+async fn forward_news(
+    mut news: channel::Receiver<News>,
+    events: mpsc::Sender<Event>,
+) -> Result<()> {
+    loop {
+        let latest = news.borrow_and_update().clone();
+        events.send(Event::News(latest)).await?;
+        news.changed().await?;
+    }
+}
+
+async fn follow_network(
+    interfaces: Option<Vec<String>>,
+    events: mpsc::Sender<Event>,
+) -> Result<()> {
+    loop {
+        let net = crate::watch::netdev::look(interfaces.as_deref());
+        events.send(Event::NodeNet(net)).await?;
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// How long until hooks that could not be attached are tried again.
+const ATTACH_AGAIN: Duration = Duration::from_secs(5);
+
+/// Puts programs where the tables are ready for them: the cgroup once, devices as they come.
+async fn keep_attached(
+    mut dataplane: Dataplane,
+    cgroup: PathBuf,
+    mut progress: channel::Receiver<Programmed>,
+    events: mpsc::Sender<Event>,
+) -> Result<()> {
+    let first = progress.wait_for(|now| now.services.is_some()).await?.clone();
+    dataplane.attach_cgroup(&cgroup)?;
+    let (mut devices, mut failed) = (first.devices, BTreeSet::new());
+    let mut is_first = true;
+    loop {
+        let errors = dataplane.follow_devices(&devices);
+        let messages: BTreeSet<_> = errors.iter().map(|error| Causes(error).to_string()).collect();
+        messages.difference(&failed).for_each(|message| warn!("{message}"));
+        failed = messages;
+        events.send(Event::NativeXdp(dataplane.native_xdp())).await?;
+        if std::mem::take(&mut is_first) {
+            for error in dataplane.drop_other_versions() {
+                warn!("{}", Causes(&error));
+            }
+            let services = first.services.unwrap_or_default();
+            info!("programmed: {services} services, {} devices", devices.len());
+        }
+        tokio::select! {
+            changed = progress.changed() => changed?,
+            () = sleep(ATTACH_AGAIN), if !failed.is_empty() => (),
+        }
+        devices = progress.borrow_and_update().devices.clone();
+    }
+}
+
+/// Closes UDP sockets whose backend no service has any more. Ends with the agent.
+fn close_severed(to_close: &std::sync::mpsc::Receiver<BTreeSet<SocketAddr>>, cgroup: &PathBuf) {
+    while let Ok(mut peers) = to_close.recv() {
+        to_close.try_iter().for_each(|mut more| peers.append(&mut more));
+        match sockets::close_udp(&peers, cgroup) {
+            Ok(0) => (),
+            Ok(closed) => info!(closed, "UDP sockets closed: their endpoint left its service"),
+            Err(error) => warn!("closing UDP sockets of endpoints that left: {error}"),
+        }
+    }
+}
+
+/// The signals that end the agent.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Passes the first of them on, then waits for the loop to end.
+    async fn forward(mut self, events: mpsc::Sender<Event>) -> Result<()> {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+        info!("stopping");
+        events.send(Event::Stop).await?;
+        std::future::pending().await
+    }
+}

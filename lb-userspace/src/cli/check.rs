@@ -1,0 +1,31 @@
+//! `sluice check`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{
+    config::{self, RawAgent},
+    model::{Model, Node, Picture},
+    plan::{Capacities, Planner},
+    watch::{Ranges, file},
+};
+
+/// Prints the plan from empty tables to what the manifests say. Fails if anything was rejected.
+pub(super) fn run(raw: &RawAgent) -> Result<ExitCode> {
+    let config = config::check(raw)?;
+    let ranges = Ranges {
+        service_cidrs: config.service_cidrs.clone(),
+        node_ports: config.node_ports.0..=config.node_ports.1,
+    };
+    let news = file::load(&config.manifests, &ranges)?;
+    let mut model = Model::new(Node { name: config.node_name.clone(), zone: None });
+    let names = model.replace(Picture::clone(&news.picture));
+    let mut planner = Planner::new(Capacities::default());
+    let plan = planner.plan(names.iter().map(|name| (name.clone(), model.service_ports(name))));
+    plan.ops.iter().for_each(|op| println!("{op}"));
+    let rejected = news.rejections.iter().chain(planner.rejections());
+    let count = rejected.map(|rejection| eprintln!("rejected: {rejection}")).count();
+    println!("{} services, {} operations, {count} rejected", names.len(), plan.ops.len());
+    Ok(if count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

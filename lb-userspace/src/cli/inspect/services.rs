@@ -1,0 +1,151 @@
+//! `sluice inspect services`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use lb_common::{
+    frontend::scope,
+    service::{Service, flags},
+};
+use serde::Serialize;
+
+use super::{
+    super::table::{self, Row},
+    show,
+};
+use crate::{
+    maps::Reader,
+    plan::{Contents, FrontendAt},
+};
+
+/// A service port in one family.
+#[derive(Serialize)]
+struct ServiceRow {
+    service: String,
+    protocol: String,
+    family: &'static str,
+    index: u32,
+    frontends: Vec<Frontend>,
+    endpoints: Vec<String>,
+    local_endpoints: Vec<String>,
+    internal_traffic_policy: &'static str,
+    external_traffic_policy: &'static str,
+    affinity_timeout_s: Option<u32>,
+    source_ranges: Vec<String>,
+}
+
+/// Where it answers.
+#[derive(Serialize, Clone)]
+struct Frontend {
+    kind: &'static str,
+    /// None for a NodePort, which answers on the node's own addresses.
+    address: Option<String>,
+    port: u16,
+}
+
+impl Row for ServiceRow {
+    const TITLES: &'static [&'static str] =
+        &["SERVICE", "PROTOCOL", "FRONTENDS", "ENDPOINTS", "LOCAL", "POLICY", "AFFINITY"];
+
+    fn cells(&self) -> Vec<String> {
+        let frontends: Vec<_> = self.frontends.iter().map(Frontend::to_string).collect();
+        let mut policy = match (self.internal_traffic_policy, self.external_traffic_policy) {
+            ("Cluster", "Cluster") => "Cluster".to_owned(),
+            (internal, external) => format!("internal {internal}\nexternal {external}"),
+        };
+        self.source_ranges.iter().for_each(|range| policy += &format!("\nfrom {range}"));
+        vec![
+            self.service.clone(),
+            self.protocol.clone(),
+            frontends.join("\n"),
+            self.endpoints.join("\n"),
+            self.local_endpoints.len().to_string(),
+            policy,
+            self.affinity_timeout_s.map(|seconds| format!("{seconds} s")).unwrap_or_default(),
+        ]
+    }
+}
+
+impl std::fmt::Display for Frontend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.address {
+            Some(address) if address.contains(':') => {
+                write!(f, "{} [{address}]:{}", self.kind, self.port)
+            }
+            Some(address) => write!(f, "{} {address}:{}", self.kind, self.port),
+            None => write!(f, "{} {}", self.kind, self.port),
+        }
+    }
+}
+
+pub(super) fn run(reader: &Reader<'_>, json: bool) -> Result<()> {
+    table::print(&rows(&reader.contents()?), json)
+}
+
+fn rows(contents: &Contents) -> Vec<ServiceRow> {
+    let mut frontends: BTreeMap<u32, Vec<(u8, Frontend)>> = BTreeMap::new();
+    for (at, frontend) in &contents.frontends {
+        let shown = Frontend {
+            kind: show::frontend_kind(frontend.kind),
+            address: address(at),
+            port: at.port(),
+        };
+        frontends.entry(frontend.service).or_default().push((frontend.kind, shown));
+    }
+    let live = contents.services.iter().filter(|(_, row)| row.settings.flags & flags::LIVE != 0);
+    let mut rows: Vec<_> = live
+        .map(|(index, service)| {
+            let mut own = frontends.remove(index).unwrap_or_default();
+            own.sort_by(|(a, one), (b, other)| {
+                a.cmp(b).then_with(|| one.address.cmp(&other.address))
+            });
+            let own = own.into_iter().map(|(_, frontend)| frontend).collect();
+            row(contents, *index, service, own)
+        })
+        .collect();
+    rows.sort_by(|a, b| {
+        (&a.service, &a.protocol, a.family).cmp(&(&b.service, &b.protocol, b.family))
+    });
+    rows
+}
+
+fn address(at: &FrontendAt) -> Option<String> {
+    let scope = match at {
+        FrontendAt::V4(key) => key.scope,
+        FrontendAt::V6(key) => key.scope,
+    };
+    if scope == scope::NODE_PORT { None } else { at.address().map(|ip| ip.to_string()) }
+}
+
+fn row(contents: &Contents, index: u32, service: &Service, frontends: Vec<Frontend>) -> ServiceRow {
+    let set = service.settings.flags;
+    let policy = |flag| if set & flag == 0 { "Cluster" } else { "Local" };
+    let endpoints = |run| {
+        let backends = contents.list(run).into_iter().filter_map(|index| contents.backend(index));
+        backends.map(|backend| show::socket(backend.address, backend.port)).collect()
+    };
+    ServiceRow {
+        service: show::service(contents, index),
+        protocol: show::protocol((set >> flags::PROTOCOL_SHIFT) as u8),
+        family: if set & flags::IPV6 == 0 { "IPv4" } else { "IPv6" },
+        index,
+        frontends,
+        endpoints: endpoints(service.cluster),
+        local_endpoints: endpoints(service.local),
+        internal_traffic_policy: policy(flags::INTERNAL_LOCAL),
+        external_traffic_policy: policy(flags::EXTERNAL_LOCAL),
+        affinity_timeout_s: (set & flags::AFFINITY != 0)
+            .then_some(service.settings.affinity_timeout_s),
+        source_ranges: source_ranges(contents, index),
+    }
+}
+
+fn source_ranges(contents: &Contents, index: u32) -> Vec<String> {
+    let own = contents.source_ranges.iter().filter(|(_, range)| range.service.get() == index);
+    own.map(|(prefix, range)| {
+        let network = std::net::IpAddr::from(range.client);
+        let before = lb_common::source_range::prefix_length(0, network.is_ipv6());
+        format!("{network}/{}", prefix.saturating_sub(before))
+    })
+    .collect()
+}

@@ -1,0 +1,246 @@
+//! The packet hooks on network devices, which come and go.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use aya::programs::{
+    TcAttachType,
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Error,
+    hook::Hook,
+    links::{self, Wanted},
+    load::Programs,
+    pins::Pins,
+    sys::LinkTarget,
+};
+
+/// Where XDP programs may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum XdpMode {
+    /// In the driver if it can, else nowhere.
+    #[default]
+    Auto,
+    /// In the driver.
+    Native,
+    /// In the stack, before anything else.
+    Generic,
+    /// Nowhere: tc does all of it.
+    Off,
+}
+
+/// Name of the mode in which the driver runs XDP.
+const NATIVE: &str = "native";
+
+impl XdpMode {
+    /// Name and attachment flags of the mode; `None` if nothing is attached.
+    fn attachment(self) -> Option<(&'static str, u32)> {
+        const IN_STACK: u32 = 1 << 1;
+        const IN_DRIVER: u32 = 1 << 2;
+        match self {
+            Self::Auto | Self::Native => Some((NATIVE, IN_DRIVER)),
+            Self::Generic => Some(("generic", IN_STACK)),
+            Self::Off => None,
+        }
+    }
+}
+
+/// Priority and handle of our filters where tc has no links: by them the next agent finds them.
+const FILTER_PRIORITY: u16 = 0x51ce;
+const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x51ce);
+
+/// The devices that carry our programs.
+#[derive(Debug)]
+pub struct Devices {
+    mode: XdpMode,
+    tcx: bool,
+    attached: BTreeMap<u32, Arc<str>>,
+    /// Those on which XDP runs in the driver.
+    native: BTreeSet<u32>,
+    /// Devices whose driver has refused XDP, so that it is said and tried once.
+    refused: BTreeSet<u32>,
+    /// Whether the leftovers of earlier agents have been looked for.
+    swept: bool,
+}
+
+impl Devices {
+    /// None yet. `tcx`: the kernel has links for tc.
+    pub fn new(mode: XdpMode, tcx: bool) -> Self {
+        let (attached, native, refused) = Default::default();
+        Self { mode, tcx, attached, native, refused, swept: false }
+    }
+
+    /// The devices, by ifindex, on which XDP runs in the driver.
+    pub fn native(&self) -> &BTreeSet<u32> {
+        &self.native
+    }
+
+    /// Makes the given devices, by ifindex, the ones that carry our programs. What fails is left
+    /// out, and tried again with the next call.
+    pub fn follow(
+        &mut self,
+        programs: &mut Programs,
+        pins: &Pins,
+        wanted: &BTreeMap<u32, Arc<str>>,
+    ) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for (&ifindex, name) in wanted {
+            if self.attached.contains_key(&ifindex) {
+                continue;
+            }
+            match self.attach(programs, pins, ifindex, name) {
+                Ok(()) => _ = self.attached.insert(ifindex, Arc::clone(name)),
+                Err(error) => errors.push(error),
+            }
+        }
+        let gone: Vec<_> =
+            self.attached.keys().filter(|ifindex| !wanted.contains_key(ifindex)).copied().collect();
+        for ifindex in &gone {
+            self.refused.remove(ifindex);
+            self.native.remove(ifindex);
+            if let Some(name) = self.attached.remove(ifindex) {
+                info!(device = %name, ifindex, "device left: programs taken off");
+                self.remove_filters(&name);
+            }
+        }
+        if !gone.is_empty() || !self.swept {
+            errors.extend(self.sweep(pins, wanted).err());
+        }
+        errors
+    }
+
+    fn attach(
+        &mut self,
+        programs: &mut Programs,
+        pins: &Pins,
+        ifindex: u32,
+        name: &str,
+    ) -> Result<(), Error> {
+        for hook in Hook::TC {
+            if self.tcx {
+                let pin = format!("{}-{ifindex}", hook.program);
+                let wanted = device_link(hook, &pin, ifindex, name, 0);
+                links::hold(pins, programs.descriptor(hook)?, &wanted)?;
+            } else {
+                attach_filter(programs, hook, name)?;
+            }
+        }
+        let xdp = self.attach_xdp(programs, pins, ifindex, name)?;
+        if xdp == NATIVE {
+            self.native.insert(ifindex);
+        }
+        let tc = if self.tcx { "tcx" } else { "clsact" };
+        info!(device = name, ifindex, tc, xdp, "programs attached");
+        Ok(())
+    }
+
+    /// Returns the mode in which XDP runs there now.
+    fn attach_xdp(
+        &mut self,
+        programs: &Programs,
+        pins: &Pins,
+        ifindex: u32,
+        name: &str,
+    ) -> Result<&'static str, Error> {
+        let Some((mode, flags)) = self.mode.attachment() else { return Ok("off") };
+        if self.refused.contains(&ifindex) {
+            return Ok("off");
+        }
+        let pin = format!("{}-{ifindex}-{mode}", Hook::XDP.program);
+        let wanted = device_link(Hook::XDP, &pin, ifindex, name, flags);
+        match links::hold(pins, programs.descriptor(Hook::XDP)?, &wanted) {
+            Ok(_) => Ok(mode),
+            Err(Error::Attach { source, .. }) if self.mode == XdpMode::Auto => {
+                warn!(device = name, "the driver takes no XDP program, tc does all: {source}");
+                self.refused.insert(ifindex);
+                Ok("off")
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the links of devices that are not wanted, and of XDP modes that are not.
+    fn sweep(&mut self, pins: &Pins, wanted: &BTreeMap<u32, Arc<str>>) -> Result<(), Error> {
+        let mode = self.mode.attachment().map(|(mode, _)| mode);
+        for link in links::pinned(pins)? {
+            let Some(ifindex) = link.ifindex else { continue };
+            let other_mode = link.mode.is_some() && link.mode.as_deref() != mode;
+            if !wanted.contains_key(&ifindex) || other_mode {
+                debug!("removing {}", link.path.display());
+                links::release(&link.path)?;
+            }
+        }
+        if !self.tcx && !self.swept {
+            remove_filters_except(wanted);
+        }
+        self.swept = true;
+        Ok(())
+    }
+
+    fn remove_filters(&self, name: &str) {
+        if !self.tcx {
+            remove_filters(name);
+        }
+    }
+}
+
+fn device_link<'a>(
+    hook: Hook,
+    pin: &'a str,
+    ifindex: u32,
+    name: &'a str,
+    flags: u32,
+) -> Wanted<'a> {
+    let target = LinkTarget::Device(ifindex);
+    Wanted { hook, pin, target, handle: ifindex, flags, target_name: name }
+}
+
+fn direction(hook: Hook) -> TcAttachType {
+    if hook == Hook::TC_EGRESS { TcAttachType::Egress } else { TcAttachType::Ingress }
+}
+
+/// Puts a program into its filter, making the filter if there is none. The filter stays when the
+/// agent ends.
+fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<(), Error> {
+    let failed = |source| Error::Filter { program: hook.program, target: name.to_owned(), source };
+    if let Err(error) = qdisc_add_clsact(name) {
+        debug!(device = name, "adding clsact: {error}");
+    }
+    let classifier = programs.classifier(hook)?;
+    let filter = our_filter(hook, name).map_err(|source| failed(source.into()))?;
+    let id = classifier
+        .attach_to_link(filter)
+        .or_else(|_| {
+            let options =
+                NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
+            let options = TcAttachOptions::Netlink(options);
+            classifier.attach_with_options(name, direction(hook), options)
+        })
+        .map_err(failed)?;
+    std::mem::forget(classifier.take_link(id).map_err(failed)?);
+    Ok(())
+}
+
+fn our_filter(hook: Hook, name: &str) -> std::io::Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(name, direction(hook), FILTER_PRIORITY, FILTER_HANDLE, None)
+}
+
+/// Takes our filters off a device. Returns how many there were.
+pub fn remove_filters(name: &str) -> usize {
+    use aya::programs::links::Link;
+    let removed = |hook| our_filter(hook, name).is_ok_and(|filter| filter.detach().is_ok());
+    Hook::TC.into_iter().filter(|hook| removed(*hook)).count()
+}
+
+fn remove_filters_except(wanted: &BTreeMap<u32, Arc<str>>) {
+    for device in nix::net::if_::if_nameindex().iter().flatten() {
+        if !wanted.contains_key(&device.index()) {
+            remove_filters(&device.name().to_string_lossy());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Programs, hooks and pins: what the kernel runs, where, and how it survives the agent.
+//!
+//! Called by [`agent`](crate::agent) in the order of a start: environment, features, lock, load,
+//! attach; and by the command line to look and to clean up. Table content is the business of
+//! [`maps`](crate::maps).
+
+mod cgroup;
+mod device;
+pub mod environment;
+mod error;
+mod features;
+mod hook;
+mod links;
+mod load;
+mod object;
+mod pins;
+mod removal;
+pub mod sockets;
+mod spec;
+pub mod sys;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
+
+use tracing::{info, warn};
+
+pub use device::XdpMode;
+pub use error::Error;
+pub use features::{Feature, Features};
+pub use links::{Pinned, pinned};
+pub use load::{Programs, Settings};
+pub use object::{LOG_OBJECT, OBJECT, ORIGIN};
+pub use pins::{Lock, Pins};
+pub use removal::remove_everything;
+pub use spec::{MapSpec, Sizes};
+
+/// Loaded programs and where they run.
+#[derive(Debug)]
+pub struct Dataplane {
+    programs: Programs,
+    pins: Pins,
+    devices: device::Devices,
+}
+
+impl Dataplane {
+    /// Programs that have been loaded, attached nowhere yet.
+    pub fn new(programs: Programs, pins: Pins, xdp: XdpMode, features: &Features) -> Self {
+        let devices = device::Devices::new(xdp, features.has(Feature::Tcx));
+        Self { programs, pins, devices }
+    }
+
+    /// Puts the socket programs on a cgroup, in place of an earlier agent's.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused one.
+    pub fn attach_cgroup(&mut self, path: &Path) -> Result<(), Error> {
+        let replaced = cgroup::attach(&self.programs, &self.pins, path)?;
+        info!(cgroup = %path.display(), replaced, "socket programs attached");
+        Ok(())
+    }
+
+    /// Makes these devices, by ifindex, the ones that carry the packet programs. Whatever failed is
+    /// tried again with the next call.
+    pub fn follow_devices(&mut self, wanted: &BTreeMap<u32, Arc<str>>) -> Vec<Error> {
+        self.devices.follow(&mut self.programs, &self.pins, wanted)
+    }
+
+    /// The devices, by ifindex, on which XDP runs in the driver.
+    pub fn native_xdp(&self) -> BTreeSet<u32> {
+        self.devices.native().clone()
+    }
+
+    /// Removes what other layout versions have pinned, once nothing of theirs is in use. Returns
+    /// what could not be removed.
+    pub fn drop_other_versions(&self) -> Vec<Error> {
+        let folders = match self.pins.other_versions() {
+            Ok(folders) => folders,
+            Err(error) => return vec![error],
+        };
+        let mut errors = Vec::new();
+        for folder in folders {
+            warn!(
+                "removing {}, of another table layout: open flows from outside are lost, UDP and \
+                 session affinity choose anew",
+                folder.display()
+            );
+            errors.extend(links::remove_version(&folder).err());
+        }
+        errors
+    }
+}

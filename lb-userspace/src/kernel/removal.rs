@@ -1,0 +1,46 @@
+//! Taking everything away again.
+
+use std::{fs, io, path::PathBuf};
+
+use super::{Error, device, links, pins, pins::Pins};
+
+/// Detaches every program and removes every pin below the pin path, of all layout versions.
+/// Returns what was removed, as sentences; nothing if there was nothing.
+///
+/// # Errors
+///
+/// [`Error::InUse`] while an agent runs; else the file system's, with part of the work done: the
+/// call can be repeated.
+pub fn remove_everything(pins: &Pins) -> Result<Vec<String>, Error> {
+    let mut removed = Vec::new();
+    for device in nix::net::if_::if_nameindex().iter().flatten() {
+        let name = device.name().to_string_lossy();
+        let count = device::remove_filters(&name);
+        if count > 0 {
+            removed.push(format!("{count} clsact filters of {name}"));
+        }
+    }
+    if !pins.root().exists() {
+        return Ok(removed);
+    }
+    let lock = pins.lock()?;
+    for folder in pins::list(pins.root())? {
+        let count = |name: &str| pins::list(&folder.join(name)).map(|paths| paths.len());
+        let (programs, tables) = (count("links")?, count("maps")?);
+        links::remove_version(&folder)?;
+        removed.push(format!("{programs} programs and {tables} tables of {}", folder.display()));
+    }
+    remove_folder(pins.root().to_path_buf())?;
+    removed.push(format!("folder {}", pins.root().display()));
+    drop(lock);
+    Ok(removed)
+}
+
+fn remove_folder(folder: PathBuf) -> Result<(), Error> {
+    match fs::remove_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file("removing folder", &folder, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,63 @@
+//! What the tables hold, read back for the planner of the next agent.
+
+use lb_common::{run::Run, service::Service};
+
+use super::{Error, KernelTables, array::Array, hash::io_error, writer::trie_error};
+use crate::plan::{Contents, FrontendAt};
+
+/// Reads everything that is planned.
+///
+/// # Errors
+///
+/// The kernel refused to let a table be read.
+pub(super) fn contents(tables: &KernelTables) -> Result<Contents, Error> {
+    let services = used_rows(&tables.services)?;
+    // Slots and names are read as far as any row says that they are used: the rest is free, and
+    // its pages need not be touched.
+    let slot_runs = |service: &Service| [service.cluster, service.local];
+    let slots = end_of(&services, slot_runs).min(tables.slots.rows());
+    let names = end_of(&services, |service| [service.name]).min(tables.names.rows());
+    let frontends_v4 = tables.frontends_v4.read()?.into_iter();
+    let frontends_v6 = tables.frontends_v6.read()?.into_iter();
+    let source_ranges = tables
+        .source_ranges
+        .keys()
+        .map(|key| key.map(|key| (key.prefix_len(), key.data())))
+        .collect::<Result<_, _>>()
+        .map_err(|error| trie_error("reading", io_error(error)))?;
+    Ok(Contents {
+        backends: used_rows(&tables.backends)?,
+        slots: (0..slots).map(|at| tables.slots.get(at)).collect::<Result<_, _>>()?,
+        names: (0..names).map(|at| tables.names.get(at)).collect::<Result<_, _>>()?,
+        frontends: frontends_v4
+            .map(|(key, frontend)| (FrontendAt::V4(key), frontend))
+            .chain(frontends_v6.map(|(key, frontend)| (FrontendAt::V6(key), frontend)))
+            .collect(),
+        source_ranges,
+        node_addresses: tables.node_addresses.read()?.into_iter().collect(),
+        devices: tables.devices.read()?.into_iter().collect(),
+        services,
+    })
+}
+
+/// The rows of an array that are not all zero.
+fn used_rows<T>(table: &Array<T>) -> Result<Vec<(u32, T)>, Error>
+where
+    T: aya::Pod + Default + PartialEq,
+{
+    let unused = T::default();
+    let mut used = Vec::new();
+    for index in 0..table.rows() {
+        let row = table.get(index)?;
+        if row != unused {
+            used.push((index, row));
+        }
+    }
+    Ok(used)
+}
+
+/// The first position after all runs.
+fn end_of<const N: usize>(services: &[(u32, Service)], runs: impl Fn(&Service) -> [Run; N]) -> u32 {
+    let ends = services.iter().flat_map(|(_, service)| runs(service));
+    ends.map(|run| run.offset().saturating_add(run.length())).max().unwrap_or(0)
+}

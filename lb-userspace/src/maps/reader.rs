@@ -1,0 +1,128 @@
+//! Looking at pinned tables, for people: nothing here changes anything, and no agent is needed.
+
+use std::path::Path;
+
+use aya::maps::{MapData, PerCpuArray};
+use lb_common::{
+    Ipv4, Ipv6,
+    affinity::{Affinity, AffinityKey},
+    backend::Backend,
+    counter::Counter,
+    flow::{Flow, FlowKey},
+    names,
+    run::Run,
+    service::Service,
+    socket::{UdpPeer, UdpPeerKey},
+};
+
+use super::{Error, KernelTables, Tables, hash::Hash};
+use crate::{
+    kernel::sys::{self, Access},
+    plan::{Contents, RowName},
+};
+
+/// Pinned tables, opened for looking.
+pub struct Reader<'a> {
+    folder: &'a Path,
+    batch: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Tables pinned in a folder; each is opened when it is asked for.
+    pub fn new(folder: &'a Path) -> Self {
+        Self { folder, batch: sys::batch_supported() }
+    }
+
+    /// Everything that is planned.
+    ///
+    /// # Errors
+    ///
+    /// A table is missing, or the kernel refused.
+    pub fn contents(&self) -> Result<Contents, Error> {
+        KernelTables::open(self.folder, Access::Read, self.batch)?.contents()
+    }
+
+    /// The flows of IPv4.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::contents`].
+    pub fn flows_v4(&self) -> Result<Vec<(FlowKey<Ipv4>, Flow<Ipv4>)>, Error> {
+        Hash::open(self.folder, names::FLOWS_V4, self.batch)?.read()
+    }
+
+    /// The flows of IPv6.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::contents`].
+    pub fn flows_v6(&self) -> Result<Vec<(FlowKey<Ipv6>, Flow<Ipv6>)>, Error> {
+        Hash::open(self.folder, names::FLOWS_V6, self.batch)?.read()
+    }
+
+    /// The clients that stay with a backend.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::contents`].
+    pub fn affinity(&self) -> Result<Vec<(AffinityKey, Affinity)>, Error> {
+        Hash::open(self.folder, names::AFFINITY, self.batch)?.read()
+    }
+
+    /// How many ends of conversations of unconnected UDP sockets are remembered.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::contents`].
+    pub fn udp_peers(&self) -> Result<usize, Error> {
+        let peers: Hash<UdpPeerKey, UdpPeer> =
+            Hash::open(self.folder, names::UDP_PEERS, self.batch)?;
+        Ok(peers.read()?.len())
+    }
+
+    /// All counters, summed over the CPUs.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::contents`].
+    pub fn counters(&self) -> Result<Vec<(Counter, u64)>, Error> {
+        let failed = |source| Error::Open { table: names::COUNTERS, source };
+        let map = MapData::from_pin(self.folder.join(names::COUNTERS)).map_err(failed)?;
+        let map = aya::maps::Map::from_map_data(map).map_err(failed)?;
+        let counters: PerCpuArray<_, u64> = map.try_into().map_err(failed)?;
+        Counter::ALL
+            .iter()
+            .map(|counter| {
+                let values = counters.get(&counter.index(), 0).map_err(failed)?;
+                Ok((*counter, values.iter().sum()))
+            })
+            .collect()
+    }
+}
+
+impl Contents {
+    /// The backend rows in one of a service's lists, in order.
+    pub fn list(&self, run: Run) -> Vec<u32> {
+        let start = run.offset() as usize;
+        let slots = self.slots.get(start..start + run.length() as usize);
+        slots.unwrap_or_default().to_vec()
+    }
+
+    /// A service's name, if its row has one.
+    pub fn name_of(&self, service: &Service) -> Option<RowName> {
+        let start = service.name.offset() as usize;
+        RowName::decode(self.names.get(start..start + service.name.length() as usize)?)
+    }
+
+    /// A backend's row.
+    pub fn backend(&self, index: u32) -> Option<&Backend> {
+        let found = self.backends.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        self.backends.get(found).map(|(_, backend)| backend)
+    }
+
+    /// A service's row.
+    pub fn service(&self, index: u32) -> Option<&Service> {
+        let found = self.services.binary_search_by_key(&index, |(index, _)| *index).ok()?;
+        self.services.get(found).map(|(_, service)| service)
+    }
+}

@@ -1,0 +1,297 @@
+//! The loop: news marks dirty, one plan is made of everything that is, and the difference is
+//! written. Events never write tables.
+//!
+//! Nothing is planned before the first complete picture and the first view of this node's network,
+//! and before the tables were read: so nothing is deleted that is merely not known yet. Programs
+//! are attached by whoever watches the [`Programmed`] channel, which first speaks after the first
+//! plan was written.
+
+mod node;
+mod rejections;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lb_common::device::flags;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    config::NodePortAddresses,
+    maps::{Class, Error, Tables},
+    model::{Model, Node, Picture, ServiceName},
+    plan::{Capacities, Plan, Planner, Retired},
+    task::grace::Grace,
+    telemetry::Causes,
+    watch::{News, NodeNet},
+};
+use node::NodeRows;
+use rejections::Standing;
+
+/// Everything that can wake the loop.
+#[derive(Debug)]
+pub enum Event {
+    /// A source's view of the cluster.
+    News(News),
+    /// This node's devices and addresses, complete.
+    NodeNet(NodeNet),
+    /// The devices, by ifindex, on which XDP now runs natively.
+    NativeXdp(BTreeSet<u32>),
+    /// What was out of use at the last request can be used again.
+    GraceOver,
+    /// Time to end.
+    Stop,
+}
+
+/// What has been written, for those who act on it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Programmed {
+    /// How many Services there are; `None` before the first plan was written.
+    pub services: Option<usize>,
+    /// The devices that the tables know, by ifindex: where packet programs belong.
+    pub devices: BTreeMap<u32, Arc<str>>,
+}
+
+/// What the loop is given to work with.
+pub struct Parts<T> {
+    /// The tables.
+    pub tables: T,
+    /// Their sizes.
+    pub capacities: Capacities,
+    /// This node.
+    pub node: Node,
+    /// Where NodePorts answer.
+    pub node_port_addresses: NodePortAddresses,
+    /// Asks for grace periods, which come back as [`Event::GraceOver`].
+    pub grace: Grace,
+    /// Told of every plan that was written.
+    pub programmed: watch::Sender<Programmed>,
+    /// Told of UDP endpoints that no service has any more.
+    pub severed: std::sync::mpsc::Sender<BTreeSet<SocketAddr>>,
+}
+
+/// The loop's state.
+pub struct Reconciler<T> {
+    parts: Parts<T>,
+    model: Model,
+    /// Names of the devices that the tables know.
+    devices: BTreeMap<u32, Arc<str>>,
+    /// What the tables hold; `None` until they were read, and after a write has failed.
+    planner: Option<Planner>,
+    net: Option<NodeNet>,
+    native: BTreeSet<u32>,
+    seen_picture: bool,
+    /// What is missing from the picture does not exist.
+    complete: bool,
+    dirty: BTreeSet<ServiceName>,
+    /// The node's rows have not been planned since they changed.
+    node_dirty: bool,
+    rejections: Standing,
+    /// Out of use since the last request for a grace period, and before it.
+    retired: Retired,
+    waiting: Option<Retired>,
+    failures: u32,
+}
+
+/// Longest pause between attempts to write what could not be written.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl<T: Tables> Reconciler<T> {
+    /// A loop that knows nothing yet.
+    pub fn new(parts: Parts<T>) -> Self {
+        let model = Model::new(parts.node.clone());
+        // An earlier agent may have taken something out of use just before it ended: the tables
+        // are read only after a grace period.
+        parts.grace.request(Duration::ZERO);
+        Self {
+            parts,
+            model,
+            devices: BTreeMap::new(),
+            planner: None,
+            net: None,
+            native: BTreeSet::new(),
+            seen_picture: false,
+            complete: false,
+            dirty: BTreeSet::new(),
+            node_dirty: false,
+            rejections: Standing::default(),
+            retired: Retired::default(),
+            waiting: None,
+            failures: 0,
+        }
+    }
+
+    /// Runs until told to stop. News that arrives while a plan is being written is planned
+    /// together, next.
+    ///
+    /// # Errors
+    ///
+    /// One that no other plan would cure.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Result<(), Error> {
+        while let Some(event) = events.recv().await {
+            let mut next = Some(event);
+            while let Some(event) = next {
+                if !self.take(event)? {
+                    return Ok(());
+                }
+                next = events.try_recv().ok();
+            }
+            if self.seen_picture && self.net.is_some() && self.planner.is_some() {
+                let result = self.sync();
+                self.settle(result)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes news in; `false`: it was the last.
+    fn take(&mut self, event: Event) -> Result<bool, Error> {
+        match event {
+            Event::News(news) => {
+                let picture = Picture::clone(&news.picture);
+                self.dirty.append(&mut self.model.replace(picture));
+                self.rejections.of_source(news.rejections.iter().cloned());
+                self.complete = news.complete;
+                self.seen_picture = true;
+            }
+            Event::NodeNet(net) => {
+                self.net = Some(net);
+                self.node_dirty = true;
+            }
+            Event::NativeXdp(devices) => {
+                self.node_dirty |= self.native != devices;
+                self.native = devices;
+            }
+            Event::GraceOver => {
+                let retired = self.waiting.take();
+                match &mut self.planner {
+                    // What the release makes possible is planned with the rest, in any case.
+                    Some(planner) => _ = retired.map(|over| planner.release(over)),
+                    None => {
+                        let result = self.adopt();
+                        self.settle(result)?;
+                    }
+                }
+                self.request_grace();
+            }
+            Event::Stop => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Reads the tables, so that the next plan is a difference to what they hold.
+    fn adopt(&mut self) -> Result<(), Error> {
+        let contents = self.parts.tables.contents()?;
+        if self.native.is_empty() {
+            // The programs of an earlier agent are still there, and it knew how they run.
+            let native = contents.devices.iter().filter(|(_, row)| row.flags & flags::XDP != 0);
+            self.native = native.map(|(ifindex, _)| *ifindex).collect();
+        }
+        let (planner, plan) = Planner::adopt(self.parts.capacities, contents);
+        self.dirty = self.model.names().chain(planner.names()).cloned().collect();
+        self.node_dirty = true;
+        // Places an earlier planner waited for are read anew with everything else.
+        (self.retired, self.waiting) = Default::default();
+        debug!(services = planner.names().count(), ops = plan.ops.len(), "tables read");
+        self.planner = Some(planner);
+        self.perform(plan)
+    }
+
+    /// Plans everything that is dirty and writes it.
+    fn sync(&mut self) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut ops = self.sync_node()?;
+        let Some(planner) = &mut self.planner else { return Ok(()) };
+        let (dirty, unknown) = std::mem::take(&mut self.dirty)
+            .into_iter()
+            .partition(|name| self.complete || self.model.picture().services.contains_key(name));
+        // Not in a picture that is not complete: nobody knows whether they exist.
+        self.dirty = unknown;
+        let dirty: BTreeSet<ServiceName> = dirty;
+        let model = &self.model;
+        let plan = planner.plan(dirty.iter().map(|name| (name.clone(), model.service_ports(name))));
+        ops += plan.ops.len();
+        self.perform(plan)?;
+        if ops > 0 {
+            let micros = started.elapsed().as_micros() as u64;
+            info!(services = dirty.len(), ops, micros, "synced");
+        }
+        self.failures = 0;
+        self.tell();
+        Ok(())
+    }
+
+    /// Plans the node's own rows if they may have changed. Returns how many operations it took.
+    fn sync_node(&mut self) -> Result<usize, Error> {
+        let (Some(planner), Some(net)) = (&mut self.planner, &self.net) else { return Ok(0) };
+        if !std::mem::take(&mut self.node_dirty) {
+            return Ok(0);
+        }
+        let rows = NodeRows::new(net, &self.parts.node_port_addresses, &self.native);
+        let plan = planner.plan_node(&rows.addresses, &rows.devices);
+        self.devices = rows.names;
+        let ops = plan.ops.len();
+        self.perform(plan)?;
+        Ok(ops)
+    }
+
+    fn perform(&mut self, plan: Plan) -> Result<(), Error> {
+        self.parts.tables.apply(&plan.ops)?;
+        self.retired.merge(plan.retired);
+        self.request_grace();
+        if !plan.severed.is_empty() {
+            // Who closes sockets ends only with the agent.
+            _ = self.parts.severed.send(plan.severed.into_iter().collect());
+        }
+        Ok(())
+    }
+
+    /// One grace period at a time; what retires meanwhile waits for the next.
+    fn request_grace(&mut self) {
+        if self.waiting.is_none() && !self.retired.is_empty() {
+            self.waiting = Some(std::mem::take(&mut self.retired));
+            self.parts.grace.request(Duration::ZERO);
+        }
+    }
+
+    /// Decides what an error asks for, by its class alone.
+    fn settle(&mut self, result: Result<(), Error>) -> Result<(), Error> {
+        let Err(error) = result else { return Ok(()) };
+        let pause = Duration::from_millis(100) * 2u32.saturating_pow(self.failures.min(16));
+        let pause = pause.min(LONGEST_PAUSE);
+        match error.class() {
+            Class::Fatal => return Err(error),
+            Class::Retry => warn!("{}; trying again in {pause:?}", Causes(&error)),
+            Class::Reject => error!(
+                "{}: what does not fit is left out, the rest is tried again in {pause:?}",
+                Causes(&error)
+            ),
+        }
+        // The planner believes what was not written: read, then plan everything.
+        self.planner = None;
+        self.failures += 1;
+        self.parts.grace.request(pause);
+        Ok(())
+    }
+
+    fn tell(&mut self) {
+        if let Some(planner) = &self.planner {
+            self.rejections.of_planner(planner.rejections().cloned());
+        }
+        self.rejections.log_changes();
+        let services = Some(self.model.names().count());
+        let devices = self.devices.clone();
+        let now = Programmed { services, devices };
+        self.parts.programmed.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now;
+            changed
+        });
+    }
+}

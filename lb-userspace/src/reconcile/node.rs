@@ -1,0 +1,53 @@
+//! From this node's network to the rows that the programs read of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use lb_common::{
+    Address, Be32,
+    device::{self, Device},
+    frontend::node_address,
+};
+
+use crate::{config::NodePortAddresses, watch::NodeNet};
+
+/// The node's part of the tables, complete.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct NodeRows {
+    /// `NODE_ADDRESSES`.
+    pub(super) addresses: BTreeMap<Address, u32>,
+    /// `DEVICES`.
+    pub(super) devices: BTreeMap<u32, Device>,
+    /// Names of the devices.
+    pub(super) names: BTreeMap<u32, Arc<str>>,
+}
+
+impl NodeRows {
+    /// The rows for a network as it is now. `native`: the devices on which XDP runs natively.
+    pub(super) fn new(net: &NodeNet, admitted: &NodePortAddresses, native: &BTreeSet<u32>) -> Self {
+        let mut rows = Self::default();
+        for (ifindex, found) in &net.devices {
+            let source_v6 = found.source_v6.map(Address::from).unwrap_or_default();
+            let flags = if native.contains(ifindex) { device::flags::XDP } else { 0 };
+            let row = Device {
+                source_v4: found.source_v4.map(|ip| Be32::new(ip.to_bits())).unwrap_or_default(),
+                source_v6: source_v6.0,
+                flags,
+            };
+            rows.devices.insert(*ifindex, row);
+            rows.names.insert(*ifindex, Arc::clone(&found.name));
+        }
+        for address in &net.addresses {
+            let is_primary = net.devices.values().any(|device| {
+                device.source_v4.is_some_and(|source| *address == source)
+                    || device.source_v6.is_some_and(|source| *address == source)
+            });
+            let flags =
+                if admitted.admit(*address, is_primary) { node_address::NODE_PORTS } else { 0 };
+            rows.addresses.insert((*address).into(), flags);
+        }
+        rows
+    }
+}

@@ -1,0 +1,3 @@
+//! The few tools that long-lived tasks are made of.
+
+pub mod grace;

@@ -1,0 +1,42 @@
+//! Log lines: ours, those of the libraries, those of the kernel's programs, through one door.
+
+pub mod kernel_log;
+
+use std::{error::Error, fmt};
+
+use tracing_subscriber::{EnvFilter, fmt as lines, util::SubscriberInitExt};
+
+use crate::config::LogFormat;
+
+/// Starts logging to standard error. `RUST_LOG` overrides what is logged.
+pub fn start(format: LogFormat, verbose: bool) {
+    // The loader's debug lines print whole objects; its warnings are what matters.
+    let level = if verbose { "debug,aya=info,aya_obj=info" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = lines::Subscriber::builder()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(verbose);
+    let started = match format {
+        LogFormat::Text => builder.finish().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+    };
+    if let Err(error) = started {
+        eprintln!("logging is not available: {error}");
+    }
+}
+
+/// An error with its causes on one line.
+pub struct Causes<'a>(pub &'a dyn Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut error = self.0;
+        while let Some(cause) = error.source() {
+            write!(f, ": {cause}")?;
+            error = cause;
+        }
+        Ok(())
+    }
+}
