@@ -1,8 +1,7 @@
 //! `cargo xtask lint`: formatting, and clippy for what runs here and for what the kernel runs.
 
-use crate::{build_ebpf, command, setup, workspace};
+use crate::{build_ebpf, command, setup, test::PRIVILEGED_TESTS};
 use anyhow::Result;
-use std::fs;
 
 /// The verb.
 pub fn run() -> Result<()> {
@@ -32,18 +31,7 @@ pub fn run() -> Result<()> {
 /// Clippy on some targets of everything that runs here.
 fn host(targets: &[&str], lints: &[&str]) -> Result<()> {
     let mut clippy = command::cargo();
-    clippy.args(["clippy", "--locked", "--workspace"]).args(targets).args(privileged_tests()?);
+    clippy.args(["clippy", "--locked", "--workspace"]).args(targets);
+    clippy.args(["--features", PRIVILEGED_TESTS]);
     command::run(clippy.args(["--", "-D", "warnings"]).args(lints))
-}
-
-/// The features that make cargo look at privileged test targets too.
-fn privileged_tests() -> Result<Vec<String>> {
-    let mut arguments = Vec::new();
-    for (package, folder) in [("lb-userspace", "lb-userspace"), ("lb-testbed", "xtask/testbed")] {
-        let manifest = fs::read_to_string(workspace::root().join(folder).join("Cargo.toml"))?;
-        if manifest.lines().any(|line| line.starts_with("privileged =")) {
-            arguments.push(format!("--features={package}/privileged"));
-        }
-    }
-    Ok(arguments)
 }
