@@ -1,16 +1,18 @@
 //! `cargo xtask ci`: everything that must hold before a change is taken, cheapest first.
 
-use crate::{kernel_object, lint, test, tidy};
+use crate::{command, kernel_object, lint, test, tidy};
 use anyhow::{Context as _, Result};
+use std::{env, process::Command};
 
 /// A name for people, and what is done.
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     ("tidy", tidy::run),
     ("lint", lint::run),
     ("kept kernel object", kernel_object::check_kept),
     ("test", test::run_all),
+    ("demo", demo),
 ];
 
 /// The verb.
@@ -21,4 +23,9 @@ pub fn run() -> Result<()> {
     }
     println!("\nall {} steps hold", STEPS.len());
     Ok(())
+}
+
+/// The tour with the settings a newcomer meets.
+fn demo() -> Result<()> {
+    command::run(Command::new(env::current_exe()?).arg("demo"))
 }

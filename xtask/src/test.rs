@@ -3,23 +3,22 @@
 //! | rung | what | needs |
 //! | --- | --- | --- |
 //! | unit | every crate's own tests, on this machine's processor | nothing |
-//! | packets | packet tables through the kernel's test-run | rights to load programs |
-//! | sockets | real sockets in a private cgroup | the same, and a cgroup |
-//! | netns | whole agents among namespaces | the same, and namespaces |
+//! | packets | packet tables through the kernel's test-run | root, as do those below |
+//! | sockets | real sockets in a private cgroup | |
+//! | netns | the testbed itself, the watch on devices, whole agents among namespaces | |
 //!
 //! A rung that lacks a right fails; it is never passed over.
 
-use crate::{
-    command, kernel_object,
-    rights::{self, Capability},
-    workspace,
-};
+use crate::{command, kernel_object, rights, workspace};
 use anyhow::{Context as _, Result, bail};
 use std::{
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
+
+/// Features without which cargo does not so much as build the tests above the first rung.
+pub const PRIVILEGED_TESTS: &str = "lb-userspace/privileged,lb-testbed/privileged";
 
 /// Settings of the verb.
 #[derive(clap::Args)]
@@ -43,41 +42,28 @@ struct Rung {
     choice: Choice,
     name: &'static str,
     targets: &'static [Target],
-    rights: &'static [Capability],
 }
 
 const fn agent(name: &'static str) -> Target {
-    Target { package: "lb-userspace", folder: "lb-userspace", name }
+    Target { folder: "lb-userspace", name }
 }
 
 const PRIVILEGED: [Rung; 3] = [
-    Rung {
-        choice: Choice::Packets,
-        name: "packets",
-        targets: &[agent("packets")],
-        rights: rights::LOAD,
-    },
-    Rung {
-        choice: Choice::Sockets,
-        name: "sockets",
-        targets: &[agent("sockets")],
-        rights: rights::NAMESPACES,
-    },
+    Rung { choice: Choice::Packets, name: "packets", targets: &[agent("packets")] },
+    Rung { choice: Choice::Sockets, name: "sockets", targets: &[agent("sockets")] },
     Rung {
         choice: Choice::Netns,
         name: "netns",
         targets: &[
-            Target { package: "lb-testbed", folder: "xtask/testbed", name: "cluster" },
+            Target { folder: "xtask/testbed", name: "cluster" },
             agent("netdev"),
             agent("netns"),
         ],
-        rights: rights::NAMESPACES,
     },
 ];
 
 /// A privileged test target.
 struct Target {
-    package: &'static str,
     folder: &'static str,
     name: &'static str,
 }
@@ -113,7 +99,7 @@ pub fn run(args: &Args) -> Result<()> {
             println!("\n{}: this checkout has no such tests", rung.name);
             continue;
         }
-        outcomes.push(climb(rung.name, |tally| privileged(rung, &targets, tally)));
+        outcomes.push(climb(rung.name, |tally| privileged(&targets, tally)));
     }
     println!();
     for outcome in &outcomes {
@@ -145,17 +131,17 @@ fn unit(tally: &mut Tally) -> Result<()> {
     counted(&mut cargo, tally)
 }
 
-fn privileged(rung: &Rung, targets: &[&Target], tally: &mut Tally) -> Result<()> {
+fn privileged(targets: &[&Target], tally: &mut Tally) -> Result<()> {
     if targets.is_empty() {
         bail!("this checkout has no such tests");
     }
-    rights::demand(rung.rights)?;
+    rights::demand(rights::NAMESPACES)?;
     rights::mount_bpffs()?;
-    let mut cargo = command::cargo();
-    // The whole workspace again, so that no dependency is built a second time for other features.
-    cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    // Programs that the tests start.
+    command::run(with_privileged("build").args(["--bin", "sluice", "--bin", "lb-testbed"]))?;
+    let mut cargo = with_privileged("test");
+    cargo.arg("--no-fail-fast");
     for target in targets {
-        cargo.arg("--features").arg(format!("{}/privileged", target.package));
         cargo.args(["--test", target.name]);
     }
     // These tests share what there is once a machine: pins, cgroups, one kernel's tables.
@@ -165,6 +151,15 @@ fn privileged(rung: &Rung, targets: &[&Target], tally: &mut Tally) -> Result<()>
         bail!("no test ran");
     }
     Ok(())
+}
+
+/// Cargo on the whole workspace, so that no dependency is built a second time for other features,
+/// with every privileged target open.
+fn with_privileged(verb: &str) -> Command {
+    let mut cargo = command::cargo();
+    cargo.args([verb, "--locked", "--workspace"]);
+    cargo.args(["--features", PRIVILEGED_TESTS]);
+    cargo
 }
 
 /// Runs tests, showing what they print and counting what they say of themselves.
