@@ -62,7 +62,7 @@ fields! {
     UdpPeerKey { cookie, address, port, side, pad }
     UdpPeer { address, backend, port, pad }
     SourceRange { service, client }
-    Device { source_v4, source_v6 }
+    Device { source_v4, source_v6, flags }
 }
 
 /// Types that are one integer or one array of them.

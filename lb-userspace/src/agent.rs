@@ -7,7 +7,12 @@
 //! works; `sluice cleanup` takes it away.
 
 use std::{
-    collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration,
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -31,7 +36,7 @@ use crate::{
     reconcile::{Event, Parts, Programmed, Reconciler},
     task::grace,
     telemetry::{Causes, kernel_log},
-    watch::{FileSource, News, Ranges},
+    watch::{FileSource, NetSource, News, NodeNet, Ranges, Selection},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
@@ -65,6 +70,8 @@ pub async fn run(config: Config) -> Result<()> {
         node_ports: config.node_ports.0..=config.node_ports.1,
     };
     let (source, news) = FileSource::open(config.manifests.clone(), ranges)?;
+    let selection = config.interfaces.clone().map_or(Selection::ByRoutes, Selection::Named);
+    let (net_source, network) = NetSource::open(selection).await?;
 
     let (events, inbox) = mpsc::channel(EVENTS);
     let (grace, requests) = grace::pair();
@@ -88,10 +95,11 @@ pub async fn run(config: Config) -> Result<()> {
         severed,
     });
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    tasks.spawn(async { Ok(reconciler.run(inbox).await.context("writing the tables")?) });
-    tasks.spawn(async { Ok(source.run().await) });
+    tasks.spawn(async { reconciler.run(inbox).await.context("writing the tables") });
+    tasks.spawn(async { source.run().await.context("following the manifests") });
     tasks.spawn(forward_news(news, events.clone()));
-    tasks.spawn(follow_network(config.interfaces.clone(), events.clone()));
+    tasks.spawn(async { net_source.run().await.context("following this node's network") });
+    tasks.spawn(forward_network(network, events.clone()));
     tasks.spawn(keep_attached(loaded.dataplane, loaded.cgroup, progress, events.clone()));
     tasks.spawn(stop.forward(events));
     if let Some(reader) = loaded.kernel_log {
@@ -164,14 +172,14 @@ async fn forward_news(
     }
 }
 
-async fn follow_network(
-    interfaces: Option<Vec<String>>,
+async fn forward_network(
+    mut network: channel::Receiver<NodeNet>,
     events: mpsc::Sender<Event>,
 ) -> Result<()> {
     loop {
-        let net = crate::watch::netdev::look(interfaces.as_deref());
-        events.send(Event::NodeNet(net)).await?;
-        sleep(Duration::from_secs(1)).await;
+        let latest = network.borrow_and_update().clone();
+        events.send(Event::NodeNet(latest)).await?;
+        network.changed().await?;
     }
 }
 
@@ -211,7 +219,7 @@ async fn keep_attached(
 }
 
 /// Closes UDP sockets whose backend no service has any more. Ends with the agent.
-fn close_severed(to_close: &std::sync::mpsc::Receiver<BTreeSet<SocketAddr>>, cgroup: &PathBuf) {
+fn close_severed(to_close: &std::sync::mpsc::Receiver<BTreeSet<SocketAddr>>, cgroup: &Path) {
     while let Ok(mut peers) = to_close.recv() {
         to_close.try_iter().for_each(|mut more| peers.append(&mut more));
         match sockets::close_udp(&peers, cgroup) {

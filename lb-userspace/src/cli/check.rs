@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::table;
 use crate::{
     config::{self, RawAgent},
     model::{Model, Node, Picture},
@@ -23,9 +24,12 @@ pub(super) fn run(raw: &RawAgent) -> Result<ExitCode> {
     let names = model.replace(Picture::clone(&news.picture));
     let mut planner = Planner::new(Capacities::default());
     let plan = planner.plan(names.iter().map(|name| (name.clone(), model.service_ports(name))));
-    plan.ops.iter().for_each(|op| println!("{op}"));
+    for op in &plan.ops {
+        table::say(&op.to_string())?;
+    }
     let rejected = news.rejections.iter().chain(planner.rejections());
     let count = rejected.map(|rejection| eprintln!("rejected: {rejection}")).count();
-    println!("{} services, {} operations, {count} rejected", names.len(), plan.ops.len());
+    let (services, ops) = (names.len(), plan.ops.len());
+    table::say(&format!("{services} services, {ops} operations, {count} rejected"))?;
     Ok(if count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,7 @@
 //! One row struct, two faces: a table for people, JSON for machines.
 
+use std::io::{self, Write};
+
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
@@ -15,12 +17,15 @@ pub(super) trait Row: Serialize {
 
 /// Prints rows.
 pub(super) fn print<R: Row>(rows: &[R], json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(rows)?);
-    } else {
-        println!("{}", text(rows));
+    say(&if json { serde_json::to_string_pretty(rows)? } else { text(rows) })
+}
+
+/// Prints lines. A reader who has seen enough, as `head` has, is no failure.
+pub(super) fn say(text: &str) -> Result<()> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Rows as a table without lines; cells of several lines stay in their column.

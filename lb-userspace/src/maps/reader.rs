@@ -21,6 +21,9 @@ use crate::{
     plan::{Contents, RowName},
 };
 
+/// What a hash table holds.
+pub type Entries<K, V> = Vec<(K, V)>;
+
 /// Pinned tables, opened for looking.
 pub struct Reader<'a> {
     folder: &'a Path,
@@ -47,7 +50,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// As for [`Self::contents`].
-    pub fn flows_v4(&self) -> Result<Vec<(FlowKey<Ipv4>, Flow<Ipv4>)>, Error> {
+    pub fn flows_v4(&self) -> Result<Entries<FlowKey<Ipv4>, Flow<Ipv4>>, Error> {
         Hash::open(self.folder, names::FLOWS_V4, self.batch)?.read()
     }
 
@@ -56,7 +59,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// As for [`Self::contents`].
-    pub fn flows_v6(&self) -> Result<Vec<(FlowKey<Ipv6>, Flow<Ipv6>)>, Error> {
+    pub fn flows_v6(&self) -> Result<Entries<FlowKey<Ipv6>, Flow<Ipv6>>, Error> {
         Hash::open(self.folder, names::FLOWS_V6, self.batch)?.read()
     }
 
@@ -65,7 +68,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// As for [`Self::contents`].
-    pub fn affinity(&self) -> Result<Vec<(AffinityKey, Affinity)>, Error> {
+    pub fn affinity(&self) -> Result<Entries<AffinityKey, Affinity>, Error> {
         Hash::open(self.folder, names::AFFINITY, self.batch)?.read()
     }
 

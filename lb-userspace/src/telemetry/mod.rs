@@ -2,7 +2,7 @@
 
 pub mod kernel_log;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, io::IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt as lines, util::SubscriberInitExt};
 
@@ -16,6 +16,7 @@ pub fn start(format: LogFormat, verbose: bool) {
     let builder = lines::Subscriber::builder()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(verbose);
     let started = match format {
         LogFormat::Text => builder.finish().try_init(),

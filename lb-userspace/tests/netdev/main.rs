@@ -1,5 +1,7 @@
 //! The watch over links, addresses and routes, in network namespaces of its own.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{process::Command, thread, time::Duration};
 
 use lb_userspace::watch::{NetSource, NodeNet, Selection};
@@ -113,19 +115,19 @@ fn devices_and_sources_follow_routes_and_addresses() {
 #[test]
 fn ecmp_and_ipv6_routes_make_devices_external() {
     in_namespace(|| async {
-        for name in ["a", "b", "c"] {
+        for name in ["up0", "up1", "up2"] {
             veth(name);
         }
-        add("a", &["192.0.2.1/25"]);
-        add("b", &["192.0.2.129/25"]);
-        add("c", &["2001:db8::1/64"]);
+        add("up0", &["192.0.2.1/25"]);
+        add("up1", &["192.0.2.129/25"]);
+        add("up2", &["2001:db8::1/64"]);
         ip("route add default nexthop via 192.0.2.2 nexthop via 192.0.2.130");
         ip("route add 2001:db8:1::/48 via 2001:db8::2");
         follow(Selection::ByRoutes, async |mut values| {
             let expected = [
-                "a veth 192.0.2.1 2001:db8::1",
-                "b veth 192.0.2.129 2001:db8::1",
-                "c veth 192.0.2.1 2001:db8::1",
+                "up0 veth 192.0.2.1 2001:db8::1",
+                "up1 veth 192.0.2.129 2001:db8::1",
+                "up2 veth 192.0.2.1 2001:db8::1",
             ];
             expect_devices(&mut values, &expected).await;
         })

@@ -194,7 +194,9 @@ fn apt(program: &str) -> Command {
     command
 }
 
-/// The settings that keep apt to the scratch folder, and to its keys, and in bounds of time.
+/// The settings that keep apt to the scratch folder and in bounds of time. Lists must be signed,
+/// but may be of any age: some mirrors are pictures of one day, and an old list can only lack the
+/// version we ask for.
 fn private_settings(scratch: &Path) -> String {
     let scratch = scratch.display();
     format!(
@@ -206,6 +208,7 @@ fn private_settings(scratch: &Path) -> String {
          Dir::Cache \"{scratch}/cache\";\n\
          APT::Sandbox::User \"root\";\n\
          APT::Get::AllowUnauthenticated \"false\";\n\
+         Acquire::Check-Valid-Until \"false\";\n\
          Acquire::Languages \"none\";\n\
          Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
          Acquire::http::Timeout \"10\";\n\

@@ -97,15 +97,16 @@ pub(super) fn run(pins: &Pins, reader: &Reader<'_>, json: bool) -> Result<()> {
             .collect(),
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
-        return Ok(());
+        return table::say(&serde_json::to_string_pretty(&status)?);
     }
-    println!("sluice {}, {} object", status.version, status.object);
-    println!("pinned below {}, layout {}\n", status.pin_path, status.layout_version);
-    println!("{}\n", table::text(&status.programs));
-    println!("{}\n", table::text(&status.tables));
-    println!("{}", table::text(&status.counters));
-    Ok(())
+    let text = [
+        format!("sluice {}, {} object", status.version, status.object),
+        format!("pinned below {}, layout {}\n", status.pin_path, status.layout_version),
+        format!("{}\n", table::text(&status.programs)),
+        format!("{}\n", table::text(&status.tables)),
+        table::text(&status.counters),
+    ];
+    table::say(&text.join("\n"))
 }
 
 fn program(link: Pinned) -> ProgramRow {

@@ -130,7 +130,11 @@ fn udp_backends_that_went_while_no_agent_ran_are_severed() {
 fn check_spoiled(spoil: impl FnOnce(&mut super::image::Rows<'_>)) {
     let services = || {
         wanted([
-            port("a", "").cluster_ip("10.96.0.1", 80).node_port(30080).backend("10.1.0.1:80", "C"),
+            port("a", "")
+                .cluster_ip("10.96.0.1", 80)
+                .node_port(30080)
+                .backend("10.1.0.1:80", "C")
+                .backend("10.1.0.1:81", "C"),
             port("b", "").cluster_ip("10.96.0.2", 80).backend("10.1.0.2:80", "C"),
         ])
     };
@@ -139,6 +143,7 @@ fn check_spoiled(spoil: impl FnOnce(&mut super::image::Rows<'_>)) {
     bench.image.spoil(spoil);
     let (planner, repair) = Planner::adopt(Capacities::tiny(), bench.image.contents());
     bench.planner = planner;
+    assert_eq!(bench.planner.names().collect::<Vec<_>>(), [&gone("b").0]);
     bench.image.end_grace_period();
     repair.ops.iter().for_each(|op| bench.image.apply(op));
     bench.image.check_readers();
@@ -156,14 +161,38 @@ fn a_row_that_does_not_hold_together_is_taken_out() {
     check_spoiled(|rows| rows.services[0].settings.flags &= !flags::LIVE);
     check_spoiled(|rows| rows.services[0].settings.flags |= flags::IPV6);
     check_spoiled(|rows| rows.services[0].settings.flags ^= 0xff << flags::PROTOCOL_SHIFT);
+    check_spoiled(|rows| rows.services[0].settings.flags ^= (6 ^ 17) << flags::PROTOCOL_SHIFT);
     check_spoiled(|rows| rows.services[0].name = Run::EMPTY);
     check_spoiled(|rows| rows.services[0].name = Run::new(Run::OFFSETS - 1, 3, 0));
     check_spoiled(|rows| rows.services[0].cluster = Run::new(u32::MAX, Run::LONGEST, 0));
     check_spoiled(|rows| rows.services[0].local = rows.services[0].cluster);
-    check_spoiled(|rows| rows.slots[0] = 1);
+    check_spoiled(|rows| rows.slots[0] = 2);
     check_spoiled(|rows| rows.slots[0] = u32::MAX);
     check_spoiled(|rows| rows.backends[0].flags = 0);
     check_spoiled(|rows| rows.backends[0].service = 1);
+    check_spoiled(|rows| rows.backends[0].port = rows.backends[1].port);
+}
+
+#[test]
+fn of_two_rows_with_one_name_one_is_taken_out() {
+    let services = || {
+        wanted([
+            port("a", "").cluster_ip("10.96.0.1", 80).backend("10.1.0.1:80", "C"),
+            port("b", "").cluster_ip("10.96.0.2", 80).backend("10.1.0.2:80", "C"),
+        ])
+    };
+    let mut bench = Bench::new(Capacities::tiny());
+    bench.plan(services());
+    bench.image.spoil(|rows| rows.names[0] = rows.names[1]);
+    assert_eq!(
+        restart(&mut bench),
+        "remove frontend 10.96.0.2:80/TCP\n\
+         clear service 1\n\
+         clear backend 1, generation 2\n"
+    );
+    bench.plan(services());
+    bench.settle();
+    bench.check(&services());
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn check(table: &str, small: impl FnOnce(&mut Capacities)) {
     let rejections = bench.rejections();
     let expected = format!("Service default/b: does not fit: table {table} (");
     assert!(rejections.len() == 1 && rejections[0].starts_with(&expected), "{rejections:?}");
+    assert_eq!(bench.plan([]), "");
     assert_eq!(bench.planner.names().count(), 2);
 
     bench.plan([gone("a")]);
@@ -106,10 +107,46 @@ fn a_frontend_shared_or_handed_on_needs_no_second_entry() {
     bench.plan([gone("a")]);
     bench.plan(wanted([at("b").node_port(1)]));
     assert_eq!(bench.rejections().len(), 1);
-    bench.plan(wanted([port("b", "").node_port(1)]));
     bench.settle();
-    bench.check(&wanted([port("b", "").node_port(1)]));
-    assert!(bench.rejections().is_empty());
+    bench.plan(wanted([port("b", "").cluster_ip("10.96.0.1", 80)]));
+    let text = bench.plan(wanted([port("b", "").node_port(1)]));
+    assert_eq!(
+        text,
+        "remove frontend 10.96.0.1:80/TCP\n\
+         put frontend IPv4 NodePort 1/TCP: service 0, NodePort\n"
+    );
+}
+
+#[test]
+fn a_frontend_that_somebody_else_claims_too_makes_no_room() {
+    let mut bench = Bench::new(Capacities { frontends: 1, ..Capacities::small() });
+    let at =
+        |service: &str, number: u8| port(service, "").cluster_ip(&format!("10.96.0.{number}"), 80);
+    bench.plan(wanted([at("a", 1), at("b", 1)]));
+    bench.plan(wanted([at("b", 2)]));
+    bench.settle();
+    bench.check(&wanted([at("a", 1)]));
+    assert_eq!(bench.rejections().len(), 1);
+}
+
+#[test]
+fn room_in_tables_without_a_grace_period_is_used_too() {
+    let ranges = Capacities { source_ranges: 1, ..Capacities::small() };
+    let mut bench = Bench::new(ranges);
+    bench.plan(wanted([one("a", 1), one("b", 2)]));
+    let mut open = one("a", 1);
+    open.0.source_ranges.clear();
+    bench.plan(wanted([open.clone()]));
+    bench.plan([]);
+    bench.check(&wanted([open, one("b", 2)]));
+
+    let frontends = Capacities { frontends: 3, ..Capacities::small() };
+    let mut bench = Bench::new(frontends);
+    bench.plan(wanted([one("a", 1), one("b", 2)]));
+    let mut fewer = one("a", 1);
+    fewer.0.frontends.truncate(1);
+    bench.plan(wanted([fewer.clone()]));
+    bench.check(&wanted([fewer, one("b", 2)]));
 }
 
 #[test]

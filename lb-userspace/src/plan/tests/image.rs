@@ -38,6 +38,7 @@ pub(super) struct Rows<'a> {
     pub(super) services: &'a mut [Service],
     pub(super) backends: &'a mut [Backend],
     pub(super) slots: &'a mut [u32],
+    pub(super) names: &'a mut [NameCell],
 }
 
 impl Image {
@@ -225,6 +226,7 @@ impl Image {
             services: &mut self.services,
             backends: &mut self.backends,
             slots: &mut self.slots,
+            names: &mut self.names,
         });
     }
 

@@ -47,12 +47,12 @@ impl Inbox {
         Ok(inbox)
     }
 
-    /// Watches the folder again if another one has taken its place; says whether one has.
-    pub fn watch(&mut self, dir: &Path) -> io::Result<bool> {
+    /// Watches the folder, again if another one has taken its place.
+    pub fn watch(&mut self, dir: &Path) -> io::Result<()> {
         let metadata = fs::metadata(dir)?;
         let present = (metadata.dev(), metadata.ino());
         if self.watch.is_some_and(|(_, watched)| watched == present) {
-            return Ok(false);
+            return Ok(());
         }
         if let Some((watch, _)) = self.watch.take() {
             // Fails if the folder is gone, and with it its watch.
@@ -68,7 +68,12 @@ impl Inbox {
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_MOVE_SELF;
         self.watch = Some((self.inotify.add_watch(dir, what)?, present));
-        Ok(true)
+        Ok(())
+    }
+
+    /// Whether the folder was moved or removed since it was watched.
+    pub fn is_lost(&self) -> bool {
+        self.watch.is_none()
     }
 
     /// Everything that is in the queue.
@@ -88,6 +93,8 @@ impl Inbox {
                     | AddWatchFlags::IN_IGNORED
                     | AddWatchFlags::IN_UNMOUNT;
                 if ours && event.mask.intersects(lost) {
+                    // Only a folder that was moved still has its watch.
+                    let _ = self.inotify.rm_watch(event.wd);
                     self.watch = None;
                 }
                 // An overflow belongs to no watch.

@@ -14,7 +14,6 @@ use std::{
     io, panic,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -32,9 +31,6 @@ use crate::model::{Picture, Rejection};
 /// How often the folder is looked at without being told: links to files elsewhere, and a folder
 /// that is itself replaced, change without an event here.
 const UNASKED: Duration = Duration::from_secs(2);
-
-/// How long a file found empty is doubted: the kernel empties a file a moment before it says so.
-const EMPTIED: Duration = Duration::from_millis(20);
 
 /// A complete picture of the folder.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -126,7 +122,7 @@ impl FileSource {
             }
             let heard = Instant::now();
             self.hear(heard)?;
-            if heard >= unasked {
+            if heard >= unasked || self.inbox.is_lost() {
                 // Fails only while there is no folder; then the last content stays.
                 let _ = self.inbox.watch(&dir);
                 self.pending.look_everywhere(heard);
@@ -150,11 +146,13 @@ impl FileSource {
     /// Looks at what is due and passes on what is new; says whether anything was.
     fn look(&mut self, look: &Look) -> io::Result<bool> {
         let mut reads = self.folder.read(look);
-        if reads.any_empty() {
-            thread::sleep(EMPTIED);
+        let now = Instant::now();
+        // A writer may have begun anew before we read. If so its notice is in the queue by now,
+        // unless it has only just emptied the file.
+        self.hear(now)?;
+        for (name, emptied) in reads.contents() {
+            self.pending.doubt(name, emptied && self.folder.has_objects(name), now);
         }
-        // A writer may have begun anew before we read. If so its notice is in the queue by now.
-        self.hear(Instant::now())?;
         reads.discard(|name| self.pending.concerns(name));
         if !self.folder.apply(reads) {
             return Ok(false);

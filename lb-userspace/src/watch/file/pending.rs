@@ -1,12 +1,14 @@
 //! What inotify told, and when each file is fit to be read.
 //!
 //! Most changes are whole when they are told: a rename, a closed writer. A file being written in
-//! place and a file just removed are not: the first may be empty for a moment, the second is often
-//! about to be replaced. Such files are held back, the longest until they have been quiet for
-//! [`WRITING`]; everything else goes on.
+//! place and a file just removed are not: the first says half of what it will, the second is often
+//! about to be replaced. Such files are held back until they are closed or have been quiet for a
+//! while; everything else goes on.
 
 use std::{
     collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -20,14 +22,24 @@ use super::{
 
 /// How long a file that is open for writing must be quiet before it is read all the same.
 const WRITING: Duration = Duration::from_millis(30);
+/// The same for a file that is still empty: a shell empties the target of `>` when it starts the
+/// program, whose output may take its time.
+const EMPTY: Duration = Duration::from_secs(10);
 /// How long a file must be gone: an editor's "move away, write anew" takes far less.
 const GONE: Duration = Duration::from_millis(5);
+
+/// How long a file that lost all its content is doubted. A writer empties the file a moment before
+/// inotify says so, and on a busy machine the moment may be long; whoever means to remove objects
+/// removes the file.
+const EMPTIED: Duration = Duration::from_secs(1);
 
 /// What is still to be looked at.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     files: BTreeMap<String, Instant>,
     everywhere: Option<Instant>,
+    /// Since when files are found emptied.
+    emptied: BTreeMap<String, Instant>,
 }
 
 impl Pending {
@@ -50,6 +62,21 @@ impl Pending {
     /// Look at the whole folder, now.
     pub fn look_everywhere(&mut self, now: Instant) {
         self.everywhere = Some(now);
+    }
+
+    /// Takes note of what was found in a file, and has it looked at again later if all it held is
+    /// gone all of a sudden.
+    pub fn doubt(&mut self, name: &str, emptied: bool, now: Instant) {
+        if !emptied {
+            self.emptied.remove(name);
+            return;
+        }
+        let since = *self.emptied.entry(name.to_owned()).or_insert(now);
+        if now < since + EMPTIED {
+            self.files.entry(name.to_owned()).or_insert(since + EMPTIED);
+        } else {
+            self.emptied.remove(name);
+        }
     }
 
     /// Whether something was told of the file that has not been looked at.
@@ -86,13 +113,20 @@ impl Pending {
         } else if what.contains(AddWatchFlags::IN_ATTRIB) {
             // Says nothing about the content, so a writer at work is still waited for.
             self.files.get(name).copied().unwrap_or(now)
-        } else if what.contains(AddWatchFlags::IN_CREATE) && dir.join(name).is_symlink() {
-            // A link is whole from the start.
-            now
         } else {
-            now + WRITING
+            now + quiet_time(&dir.join(name))
         };
         self.files.insert(name.to_owned(), due);
+    }
+}
+
+/// How long a file that was created or written to must be quiet.
+fn quiet_time(path: &Path) -> Duration {
+    match fs::symlink_metadata(path) {
+        // Links of either sort are whole from the start.
+        Ok(metadata) if metadata.is_symlink() || metadata.nlink() > 1 => Duration::ZERO,
+        Ok(metadata) if metadata.len() == 0 => EMPTY,
+        _ => WRITING,
     }
 }
 
@@ -143,6 +177,26 @@ mod tests {
         check(&[("notes.txt", CLOSED), (".a.yaml.swp", WRITTEN), ("a.yaml~", CLOSED)], None);
         check(&[("..2024", CREATED), ("..data_tmp", CREATED), ("..2023", REMOVED)], None);
         check(&[("..data", MOVED_IN)], Some(0));
+    }
+
+    #[test]
+    fn an_emptied_file_is_believed_when_it_stays_so() {
+        let now = Instant::now();
+        let mut pending = Pending::default();
+        pending.doubt("a.yaml", true, now);
+        assert!(pending.concerns("a.yaml"));
+        note(&mut pending, "a.yaml", CLOSED, now);
+        assert_eq!(pending.take(now).unwrap().files, ["a.yaml".into()].into());
+        pending.doubt("a.yaml", true, now + WRITING);
+        assert_eq!(pending.due(), Some(now + EMPTIED));
+        pending.take(now + EMPTIED).unwrap();
+        pending.doubt("a.yaml", true, now + EMPTIED);
+        assert!(!pending.concerns("a.yaml"), "believed");
+        pending.doubt("a.yaml", true, now);
+        pending.take(now + EMPTIED).unwrap();
+        pending.doubt("a.yaml", false, now + EMPTIED);
+        pending.doubt("a.yaml", true, now + EMPTIED);
+        assert!(pending.concerns("a.yaml"), "doubted anew after having had content");
     }
 
     #[test]

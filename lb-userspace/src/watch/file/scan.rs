@@ -52,11 +52,12 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Whether a file without any content was found.
-    pub fn any_empty(&self) -> bool {
-        let empty =
-            |found: &Found| matches!(found, Found::Content { bytes, .. } if bytes.is_empty());
-        self.files.iter().any(|(_, found)| empty(found))
+    /// Files that could be read, and whether they were empty.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.files.iter().filter_map(|(name, found)| match found {
+            Found::Content { bytes, .. } => Some((name.as_str(), bytes.is_empty())),
+            Found::Nothing | Found::Failure(_) => None,
+        })
     }
 
     /// Forgets the files that `doubtful` names.
@@ -125,6 +126,11 @@ impl Folder {
 
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether the file defines anything, as far as it is known.
+    pub fn has_objects(&self, name: &str) -> bool {
+        self.files.get(name).is_some_and(|file| file.manifest.objects().next().is_some())
     }
 
     /// Reads the folder for the first time; a folder that cannot be listed is an error only now.
@@ -266,8 +272,10 @@ impl File {
         };
         match Manifest::read(text, format, &self.manifest) {
             Ok(manifest) => {
+                if manifest.passed_over() != self.manifest.passed_over() {
+                    say_passed_over(name, &manifest);
+                }
                 *self = Self { stamp: self.stamp, manifest, known: true, problem: None };
-                self.say_passed_over(name);
             }
             Err(error) => {
                 let place = format!("document {}, line {}", error.document, error.line);
@@ -282,13 +290,12 @@ impl File {
         let object = format!("file {name}");
         self.problem = Some(Rejection { object, field: place.to_owned(), reason });
     }
+}
 
-    fn say_passed_over(&self, name: &str) {
-        let kinds = self.manifest.passed_over();
-        if !kinds.is_empty() {
-            let kinds: Vec<_> =
-                kinds.iter().map(|(kind, count)| format!("{count} x {kind}")).collect();
-            tracing::info!("{name}: passed over {}", kinds.join(", "));
-        }
+fn say_passed_over(name: &str, manifest: &Manifest) {
+    let kinds: Vec<_> =
+        manifest.passed_over().iter().map(|(kind, count)| format!("{count} x {kind}")).collect();
+    if !kinds.is_empty() {
+        tracing::info!("{name}: passed over {}", kinds.join(", "));
     }
 }

@@ -116,12 +116,15 @@ async fn a_file_written_slowly_is_never_seen_half() {
     follow(&dir, async |mut news| {
         news.borrow_and_update();
         let mut file = fs::File::create(dir.0.join("a.yaml")).unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
         for part in [service("a", 81), service("b", 81), service("c", 81)] {
             tokio::time::sleep(Duration::from_millis(10)).await;
             file.write_all(part.as_bytes()).unwrap();
         }
         drop(file);
         expect(&mut news, &["a:81", "b:81", "c:81"]).await;
+        dir.write("a.yaml", "");
+        expect(&mut news, &[]).await;
     })
     .await;
 }

@@ -206,6 +206,11 @@ impl Cluster {
         Ok(self.node(node)?.cgroup.path().into())
     }
 
+    /// The folder of bpffs for what is pinned on a node.
+    pub fn pins(&self, node: &str) -> Result<PathBuf> {
+        Ok(self.pins.path().join(&self.node(node)?.machine.name))
+    }
+
     /// A namespace by the name of its place: `client`, `router`, a node or a pod.
     pub fn netns(&self, name: &str) -> Result<&Netns> {
         if name == "router" {
