@@ -36,7 +36,7 @@ use crate::{
     reconcile::{Event, Parts, Programmed, Reconciler},
     task::grace,
     telemetry::{Causes, kernel_log},
-    watch::{FileSource, News, Ranges},
+    watch::{FileSource, NetSource, News, NodeNet, Ranges, Selection},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
@@ -70,6 +70,8 @@ pub async fn run(config: Config) -> Result<()> {
         node_ports: config.node_ports.0..=config.node_ports.1,
     };
     let (source, news) = FileSource::open(config.manifests.clone(), ranges)?;
+    let selection = config.interfaces.clone().map_or(Selection::ByRoutes, Selection::Named);
+    let (net_source, network) = NetSource::open(selection).await?;
 
     let (events, inbox) = mpsc::channel(EVENTS);
     let (grace, requests) = grace::pair();
@@ -94,12 +96,10 @@ pub async fn run(config: Config) -> Result<()> {
     });
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     tasks.spawn(async { reconciler.run(inbox).await.context("writing the tables") });
-    tasks.spawn(async {
-        source.run().await;
-        Ok(())
-    });
+    tasks.spawn(async { source.run().await.context("following the manifests") });
     tasks.spawn(forward_news(news, events.clone()));
-    tasks.spawn(follow_network(config.interfaces.clone(), events.clone()));
+    tasks.spawn(async { net_source.run().await.context("following this node's network") });
+    tasks.spawn(forward_network(network, events.clone()));
     tasks.spawn(keep_attached(loaded.dataplane, loaded.cgroup, progress, events.clone()));
     tasks.spawn(stop.forward(events));
     if let Some(reader) = loaded.kernel_log {
@@ -172,14 +172,14 @@ async fn forward_news(
     }
 }
 
-async fn follow_network(
-    interfaces: Option<Vec<String>>,
+async fn forward_network(
+    mut network: channel::Receiver<NodeNet>,
     events: mpsc::Sender<Event>,
 ) -> Result<()> {
     loop {
-        let net = crate::watch::netdev::look(interfaces.as_deref());
-        events.send(Event::NodeNet(net)).await?;
-        sleep(Duration::from_secs(1)).await;
+        let latest = network.borrow_and_update().clone();
+        events.send(Event::NodeNet(latest)).await?;
+        network.changed().await?;
     }
 }
 

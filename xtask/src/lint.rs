@@ -29,9 +29,14 @@ pub fn run() -> Result<()> {
     }
 }
 
-/// The arguments that make cargo look at the agent's privileged test targets too.
-pub fn privileged_tests() -> Result<&'static [&'static str]> {
-    let manifest = fs::read_to_string(workspace::root().join("lb-userspace/Cargo.toml"))?;
-    let there = manifest.lines().any(|line| line.starts_with("privileged ="));
-    Ok(if there { &["--features", "lb-userspace/privileged"] } else { &[] })
+/// The features that make cargo look at privileged test targets too.
+fn privileged_tests() -> Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    for (package, folder) in [("lb-userspace", "lb-userspace"), ("lb-testbed", "xtask/testbed")] {
+        let manifest = fs::read_to_string(workspace::root().join(folder).join("Cargo.toml"))?;
+        if manifest.lines().any(|line| line.starts_with("privileged =")) {
+            arguments.push(format!("--features={package}/privileged"));
+        }
+    }
+    Ok(arguments)
 }

@@ -3,6 +3,7 @@
 mod build_ebpf;
 mod ci;
 mod command;
+mod demo;
 mod kernel_object;
 mod lint;
 mod progress;
@@ -28,6 +29,16 @@ enum Verb {
     Setup,
     /// Build the kernel object
     BuildEbpf(build_ebpf::Args),
+    /// Show all of it on a cluster of network namespaces
+    Demo(demo::Args),
+    /// Run a command in a place of a cluster that `demo --keep` left standing
+    Enter(demo::EnterArgs),
+    /// Work inside a place of a cluster; started by other verbs
+    #[command(hide = true)]
+    Worker {
+        /// What to do
+        order: String,
+    },
     /// Run the tests: unit, packets, sockets, netns
     Test(test::Args),
     /// Check formatting and lints
@@ -42,6 +53,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Setup => setup::run(),
         Verb::BuildEbpf(args) => build_ebpf::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Enter(args) => demo::enter(args),
+        Verb::Worker { order } => return lb_testbed::worker::main(&order),
         Verb::Test(args) => test::run(&args),
         Verb::Lint => lint::run(),
         Verb::Tidy => tidy::run(),

@@ -36,7 +36,7 @@ pub fn step(heading: &str, command: &mut Command, limit: Duration) -> Result<()>
             child.kill()?;
             child.wait()?;
             bar.abandon();
-            bail!("{} took longer than {} s", command::shown(command), limit.as_secs());
+            bail!("{heading} took longer than {} s", limit.as_secs());
         }
         thread::sleep(POLL);
     };
@@ -51,7 +51,7 @@ pub fn step(heading: &str, command: &mut Command, limit: Duration) -> Result<()>
     for line in &lines[lines.len().saturating_sub(LINES_SHOWN_ON_FAILURE)..] {
         eprintln!("    {line}");
     }
-    bail!("{} failed ({status})", command::shown(command));
+    bail!("{heading} failed ({status})");
 }
 
 fn begin(heading: &str) -> ProgressBar {

@@ -42,26 +42,45 @@ enum Choice {
 struct Rung {
     choice: Choice,
     name: &'static str,
-    /// Test targets of the agent.
-    targets: &'static [&'static str],
+    targets: &'static [Target],
     rights: &'static [Capability],
 }
 
+const fn agent(name: &'static str) -> Target {
+    Target { package: "lb-userspace", folder: "lb-userspace", name }
+}
+
 const PRIVILEGED: [Rung; 3] = [
-    Rung { choice: Choice::Packets, name: "packets", targets: &["packets"], rights: rights::LOAD },
+    Rung {
+        choice: Choice::Packets,
+        name: "packets",
+        targets: &[agent("packets")],
+        rights: rights::LOAD,
+    },
     Rung {
         choice: Choice::Sockets,
         name: "sockets",
-        targets: &["sockets"],
+        targets: &[agent("sockets")],
         rights: rights::NAMESPACES,
     },
     Rung {
         choice: Choice::Netns,
         name: "netns",
-        targets: &["netdev", "netns"],
+        targets: &[
+            Target { package: "lb-testbed", folder: "xtask/testbed", name: "cluster" },
+            agent("netdev"),
+            agent("netns"),
+        ],
         rights: rights::NAMESPACES,
     },
 ];
+
+/// A privileged test target.
+struct Target {
+    package: &'static str,
+    folder: &'static str,
+    name: &'static str,
+}
 
 /// What came of one rung.
 struct Outcome {
@@ -126,18 +145,18 @@ fn unit(tally: &mut Tally) -> Result<()> {
     counted(&mut cargo, tally)
 }
 
-fn privileged(rung: &Rung, targets: &[&str], tally: &mut Tally) -> Result<()> {
+fn privileged(rung: &Rung, targets: &[&Target], tally: &mut Tally) -> Result<()> {
     if targets.is_empty() {
-        bail!("there is no such test target under lb-userspace/tests");
+        bail!("this checkout has no such tests");
     }
     rights::demand(rung.rights)?;
     rights::mount_bpffs()?;
     let mut cargo = command::cargo();
     // The whole workspace again, so that no dependency is built a second time for other features.
     cargo.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
-    cargo.args(["--features", "lb-userspace/privileged"]);
     for target in targets {
-        cargo.args(["--test", target]);
+        cargo.arg("--features").arg(format!("{}/privileged", target.package));
+        cargo.args(["--test", target.name]);
     }
     // These tests share what there is once a machine: pins, cgroups, one kernel's tables.
     cargo.args(["--", "--test-threads=1"]);
@@ -172,10 +191,12 @@ fn counted(command: &mut Command, tally: &mut Tally) -> Result<()> {
 
 impl Rung {
     /// Those of its targets that this checkout has.
-    fn present(&self) -> Vec<&'static str> {
-        let tests = workspace::root().join("lb-userspace/tests");
-        let there = |target: &&str| tests.join(target).join("main.rs").is_file();
-        self.targets.iter().copied().filter(there).collect()
+    fn present(&self) -> Vec<&'static Target> {
+        let there = |target: &&Target| {
+            let package = workspace::root().join(target.folder);
+            package.join("tests").join(target.name).join("main.rs").is_file()
+        };
+        self.targets.iter().filter(there).collect()
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use lb_common::{
@@ -140,7 +141,7 @@ struct Survey<'a> {
     of_service: HashMap<u32, Vec<u32>>,
     ranges: HashMap<u32, BTreeSet<(u32, Address)>>,
     /// Whose row has been found.
-    found: HashSet<PortId>,
+    found: HashSet<Arc<PortId>>,
 }
 
 impl<'a> Survey<'a> {
@@ -180,7 +181,7 @@ impl<'a> Survey<'a> {
         }
         let cells = stretch(&self.contents.names, service.name)?;
         let RowName { service: name, port } = RowName::decode(cells)?;
-        let id = PortId { service: name, port, protocol, family };
+        let id = Arc::new(PortId { service: name, port, protocol, family });
         if self.found.contains(&id) {
             return None;
         }

@@ -4,7 +4,10 @@
 //! then the first by name; the others wait, and the next of them takes over with one map update
 //! when it goes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use lb_common::{
     frontend::{Frontend, kind},
@@ -23,14 +26,14 @@ use crate::model::{IpFamily, PortId, Rejection};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Claim {
     created_s: i64,
-    id: PortId,
+    id: Arc<PortId>,
     row: u32,
     kind: u8,
 }
 
 impl Claim {
     /// A Service whose age is not known counts as youngest.
-    pub(super) fn new(created_s: Option<i64>, id: PortId, row: u32, kind: u8) -> Self {
+    pub(super) fn new(created_s: Option<i64>, id: Arc<PortId>, row: u32, kind: u8) -> Self {
         Self { created_s: created_s.unwrap_or(i64::MAX), id, row, kind }
     }
 
@@ -94,16 +97,17 @@ impl Claims {
 
     /// Replaces a Service's claims, unless a table has no room for the new ones.
     pub(super) fn replace(&mut self, old: &[Row], new: &[Row]) -> Result<(), Full> {
-        let old: BTreeSet<_> = old.iter().flat_map(|row| &row.claims).collect();
-        let new: BTreeSet<_> = new.iter().flat_map(|row| &row.claims).collect();
-        if old == new {
+        let claims = |rows| <[Row]>::iter(rows).flat_map(|row| &row.claims);
+        if claims(old).eq(claims(new)) {
             return Ok(());
         }
-        self.check_room(&old, &new)?;
-        for (at, claim) in old.difference(&new) {
+        let was: BTreeSet<_> = claims(old).collect();
+        let is: BTreeSet<_> = claims(new).collect();
+        self.check_room(&was, &is)?;
+        for (at, claim) in claims(old).filter(|claim| !is.contains(claim)) {
             self.remove(*at, claim);
         }
-        for (at, claim) in new.difference(&old) {
+        for (at, claim) in claims(new).filter(|claim| !was.contains(claim)) {
             self.add(*at, claim.clone());
         }
         Ok(())
@@ -155,7 +159,7 @@ impl Claims {
                     move |(loser, winner)| Rejection {
                         object: format!("Service {}", loser.id.service),
                         field: loser.field(),
-                        reason: format!("{at} belongs to Service {}", RowName::from(&winner.id)),
+                        reason: format!("{at} belongs to Service {}", RowName::from(&*winner.id)),
                     },
                 )
             },

@@ -9,7 +9,7 @@
 //! # The order, and why it is safe
 //!
 //! A program reads a frontend, the service row it names, one run word of that row, one slot of that
-//! run, and the backend that slot names. [`Phase`](order::Phase) orders the operations so that a
+//! run, and the backend that slot names. `order::Phase` orders the operations so that a
 //! program which starts between any two of them finds the whole chain intact:
 //!
 //! * What is new is written from the far end: backends, slots, name, row, and the frontend last.

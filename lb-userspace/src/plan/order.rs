@@ -46,14 +46,23 @@ const PHASES: usize = Phase::Farewell as usize + 1;
 #[derive(Debug, Default)]
 pub(super) struct Steps([Vec<Op>; PHASES]);
 
+/// How far each phase had come.
+#[derive(Debug)]
+pub(super) struct Mark([usize; PHASES]);
+
 impl Steps {
     pub(super) fn push(&mut self, phase: Phase, op: Op) {
         self.0[phase as usize].push(op);
     }
 
-    pub(super) fn append(&mut self, other: &mut Self) {
-        for (own, other) in self.0.iter_mut().zip(&mut other.0) {
-            own.append(other);
+    pub(super) fn mark(&self) -> Mark {
+        Mark(std::array::from_fn(|phase| self.0[phase].len()))
+    }
+
+    /// Takes back everything since the mark was made.
+    pub(super) fn undo(&mut self, Mark(lengths): Mark) {
+        for (ops, length) in self.0.iter_mut().zip(lengths) {
+            ops.truncate(length);
         }
     }
 

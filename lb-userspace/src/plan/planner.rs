@@ -28,7 +28,7 @@ pub struct Planner {
     pub(super) claims: Claims,
     pub(super) node: NodeTables,
     /// Rows by Service; no Service without a row.
-    pub(super) applied: BTreeMap<ServiceName, Vec<Row>>,
+    pub(super) applied: HashMap<ServiceName, Vec<Row>>,
     /// How many rows have a UDP backend.
     pub(super) datagram_backends: HashMap<SocketAddr, u32>,
     /// Services for which a table had no room, as they were wanted last.
@@ -51,7 +51,7 @@ impl Planner {
             room: Room::new(&capacities),
             claims: Claims::new(capacities.frontends),
             node: NodeTables::default(),
-            applied: BTreeMap::new(),
+            applied: HashMap::new(),
             datagram_backends: HashMap::new(),
             waiting: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -94,8 +94,8 @@ impl Planner {
             .clear(&std::mem::take(&mut self.released), |op| work.steps.push(Phase::Clear, op));
 
         // What goes makes room for what changes, and that for what is new.
-        let [mut gone, mut changed, mut new] = [const { BTreeMap::new() }; 3];
-        for (name, ports) in wanted {
+        let [mut gone, mut changed, mut new] = [const { Vec::new() }; 3];
+        for (name, ports) in unique(wanted) {
             self.waiting.remove(&name);
             self.refused_changed |= self.refused.remove(&name).is_some();
             let round = match (ports.is_empty(), self.applied.contains_key(&name)) {
@@ -103,16 +103,20 @@ impl Planner {
                 (false, true) => &mut changed,
                 (false, false) => &mut new,
             };
-            round.insert(name, ports);
+            round.push((name, ports));
         }
+        // Set aside, so that what is withdrawn by this plan waits for the next.
+        let mut waiting = std::mem::take(&mut self.waiting);
         for (name, ports) in gone.into_iter().chain(changed) {
             self.replace(name, ports, &mut work);
         }
         if std::mem::take(&mut self.room_made) {
-            for (name, ports) in std::mem::take(&mut self.waiting) {
+            for (name, ports) in waiting {
                 self.refused_changed |= self.refused.remove(&name).is_some();
-                new.entry(name).or_insert(ports);
+                new.push((name, ports));
             }
+        } else {
+            self.waiting.append(&mut waiting);
         }
         for (name, ports) in new {
             self.replace(name, ports, &mut work);
@@ -157,7 +161,7 @@ impl Planner {
     fn replace(&mut self, name: ServiceName, ports: Vec<ServicePort>, work: &mut Work) {
         let old = self.applied.remove(&name).unwrap_or_default();
         let used = self.claims.used();
-        match self.place(&name, &old, &ports) {
+        match self.place(&name, &old, &ports, &mut work.steps) {
             Ok((rows, outcome)) => {
                 work.absorb(outcome, &mut self.datagram_backends);
                 if !rows.is_empty() {
@@ -165,7 +169,8 @@ impl Planner {
                 }
             }
             Err(full) => {
-                work.absorb(self.withdraw(&old), &mut self.datagram_backends);
+                let outcome = self.withdraw(&old, &mut work.steps);
+                work.absorb(outcome, &mut self.datagram_backends);
                 self.refused.insert(name.clone(), vec![full.rejection(&name)]);
                 self.refused_changed = true;
                 self.waiting.insert(name, ports);
@@ -180,8 +185,9 @@ impl Planner {
         name: &ServiceName,
         old: &[Row],
         ports: &[ServicePort],
+        steps: &mut Steps,
     ) -> Result<(Vec<Row>, Outcome), Full> {
-        let mut draft = Draft::new(&mut self.room);
+        let mut draft = Draft::new(&mut self.room, steps);
         let mut doubled = Vec::new();
         let placed = rows(&mut draft, old, ports, &mut doubled)
             .and_then(|rows| self.claims.replace(old, &rows).map(|()| rows));
@@ -201,8 +207,8 @@ impl Planner {
         }
     }
 
-    fn withdraw(&mut self, rows: &[Row]) -> Outcome {
-        let mut draft = Draft::new(&mut self.room);
+    fn withdraw(&mut self, rows: &[Row], steps: &mut Steps) -> Outcome {
+        let mut draft = Draft::new(&mut self.room, steps);
         rows.iter().for_each(|row| row.retire(&mut draft));
         let outcome = draft.outcome;
         let removed = self.claims.replace(rows, &[]);
@@ -238,6 +244,22 @@ impl Planner {
     }
 }
 
+/// In order of names; the last word counts where one is named twice.
+fn unique(
+    wanted: impl IntoIterator<Item = (ServiceName, Vec<ServicePort>)>,
+) -> Vec<(ServiceName, Vec<ServicePort>)> {
+    let mut wanted: Vec<_> = wanted.into_iter().collect();
+    wanted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    wanted.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
+    wanted
+}
+
 /// Rows for `ports`; old rows without a port are retired.
 fn rows(
     draft: &mut Draft<'_>,
@@ -247,7 +269,7 @@ fn rows(
 ) -> Result<Vec<Row>, Full> {
     let mut rows: Vec<Row> = Vec::with_capacity(ports.len());
     for port in ports {
-        if rows.iter().any(|row| row.id == port.id) {
+        if rows.iter().any(|row| *row.id == port.id) {
             doubled.push(Rejection {
                 object: format!("Service {}", port.id.service),
                 field: "spec.ports".to_owned(),
@@ -255,7 +277,7 @@ fn rows(
             });
             continue;
         }
-        let own = old.iter().find(|row| row.id == port.id);
+        let own = old.iter().find(|row| *row.id == port.id);
         rows.push(Row::place(draft, port, own)?);
     }
     for row in old.iter().filter(|row| rows.iter().all(|kept| kept.index != row.index)) {
@@ -275,7 +297,6 @@ struct Work {
 
 impl Work {
     fn absorb(&mut self, mut outcome: Outcome, backends: &mut HashMap<SocketAddr, u32>) {
-        self.steps.append(&mut outcome.steps);
         self.retired.append(&mut outcome.retired);
         self.ranges_freed += outcome.ranges_freed;
         for joined in outcome.joined {

@@ -10,7 +10,7 @@ use super::{
     Capacities, Op, Retired, Usage,
     allot::{Extent, Extents, Indices},
     capacity::Full,
-    order::{Phase, Steps},
+    order::{Mark, Phase, Steps},
 };
 
 /// Free places of every table that a service row needs, frontends aside.
@@ -103,15 +103,16 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     room: &'a mut Room,
+    steps: &'a mut Steps,
+    before: Mark,
     taken: Retired,
     ranges_taken: u32,
     pub(super) outcome: Outcome,
 }
 
-/// What a draft adds to the plan.
+/// What a draft adds to the plan besides operations.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    pub(super) steps: Steps,
     pub(super) retired: Retired,
     /// UDP backends that services have from now on, once for each.
     pub(super) joined: Vec<SocketAddr>,
@@ -122,12 +123,19 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(room: &'a mut Room) -> Self {
-        Self { room, taken: Retired::default(), ranges_taken: 0, outcome: Outcome::default() }
+    pub(super) fn new(room: &'a mut Room, steps: &'a mut Steps) -> Self {
+        Self {
+            before: steps.mark(),
+            room,
+            steps,
+            taken: Retired::default(),
+            ranges_taken: 0,
+            outcome: Outcome::default(),
+        }
     }
 
     pub(super) fn push(&mut self, phase: Phase, op: Op) {
-        self.outcome.steps.push(phase, op);
+        self.steps.push(phase, op);
     }
 
     /// A row of `SERVICES`.
@@ -192,6 +200,7 @@ impl<'a> Draft<'a> {
 
     /// Nothing of it comes about: no operation was performed, so the places are free at once.
     pub(super) fn abandon(self) {
+        self.steps.undo(self.before);
         self.room.give_back(&self.taken);
         self.room.uncount_ranges(self.ranges_taken);
     }

@@ -1,7 +1,7 @@
 //! One service row and everything that hangs on it: the difference between a [`ServicePort`] and
 //! what was applied for it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use lb_common::{Address, run::Run, service::Service};
 
@@ -19,7 +19,7 @@ use crate::model::{PortId, ServicePort};
 /// A row of `SERVICES` as it stands in the table.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) id: PortId,
+    pub(super) id: Arc<PortId>,
     pub(super) index: u32,
     pub(super) service: Service,
     /// Sorted by address and port.
@@ -59,8 +59,12 @@ impl Row {
             None => draft.push(Phase::Rows, Op::PutService { index, service }),
         }
         let ranges = change_ranges(draft, index, port, old)?;
-        let claims = claims(port, index);
-        Ok(Self { id: port.id.clone(), index, service, members, ranges, claims })
+        let id = match old {
+            Some(old) => old.id.clone(),
+            None => Arc::new(port.id.clone()),
+        };
+        let claims = claims(port, &id, index);
+        Ok(Self { id, index, service, members, ranges, claims })
     }
 
     /// Takes the row out of use, once no frontend leads to it.
@@ -113,10 +117,10 @@ fn change_ranges(
     Ok(ranges)
 }
 
-fn claims(port: &ServicePort, row: u32) -> Vec<(FrontendAt, Claim)> {
+fn claims(port: &ServicePort, id: &Arc<PortId>, row: u32) -> Vec<(FrontendAt, Claim)> {
     port.frontends
         .iter()
-        .map(|frontend| tables::frontend(&port.id, frontend))
-        .map(|(at, kind)| (at, Claim::new(port.created_s, port.id.clone(), row, kind)))
+        .map(|frontend| tables::frontend(id, frontend))
+        .map(|(at, kind)| (at, Claim::new(port.created_s, id.clone(), row, kind)))
         .collect()
 }

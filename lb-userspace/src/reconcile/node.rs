@@ -37,9 +37,9 @@ impl NodeRows {
                 flags,
             };
             rows.devices.insert(*ifindex, row);
-            rows.names.insert(*ifindex, Arc::clone(&found.name));
+            rows.names.insert(*ifindex, found.name.as_str().into());
         }
-        for address in &net.addresses {
+        for address in net.addresses.keys() {
             let is_primary = net.devices.values().any(|device| {
                 device.source_v4.is_some_and(|source| *address == source)
                     || device.source_v6.is_some_and(|source| *address == source)

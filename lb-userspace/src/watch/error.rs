@@ -20,9 +20,9 @@ pub enum WatchError {
     WatchFolder {
         /// The folder.
         dir: PathBuf,
-        /// Why; often the limit fs.inotify.max_user_instances.
+        /// Why; "too many open files" means the limit fs.inotify.max_user_instances.
         #[source]
-        source: notify::Error,
+        source: io::Error,
     },
     /// A netlink socket cannot be opened or has failed.
     #[error("cannot {operation} over rtnetlink")]
@@ -41,11 +41,5 @@ pub enum WatchError {
         /// Why.
         #[source]
         source: rtnetlink::Error,
-    },
-    /// A pattern of `--interfaces` is none.
-    #[error("`{pattern}` is not a pattern of device names")]
-    Pattern {
-        /// As given.
-        pattern: String,
     },
 }

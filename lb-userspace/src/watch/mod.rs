@@ -27,4 +27,4 @@ mod error;
 pub use allot::Ranges;
 pub use error::WatchError;
 pub use file::{FileSource, News};
-pub use netdev::{DeviceNet, NodeNet};
+pub use netdev::{DeviceNet, NetSource, NodeNet, Selection};

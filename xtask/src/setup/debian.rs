@@ -137,6 +137,7 @@ fn fetch(mirror: &Mirror, suite: &str, minor: u32) -> Result<PathBuf> {
         fs::create_dir_all(scratch.join(folder))?;
     }
     fs::write(scratch.join("status"), "")?;
+    fs::write(scratch.join("apt.conf"), private_settings(&scratch))?;
     let ring = mirror.signed_by.as_ref().map(|ring| format!("[signed-by={ring}] "));
     let source = format!("deb {}{} {suite} main\n", ring.unwrap_or_default(), mirror.address);
     fs::write(scratch.join("sources.list"), source)?;
@@ -188,28 +189,32 @@ fn unpack_file(package: &Path, install: impl FnOnce(&Path) -> Result<()>) -> Res
 
 /// An apt program that reads and writes nothing of the machine's own state.
 fn apt(program: &str) -> Command {
-    let scratch = scratch();
     let mut command = command::detached(program);
-    command.current_dir(&scratch);
-    let folder = |name: &str| scratch.join(name).display().to_string();
-    for option in [
-        format!("Dir::Etc::sourcelist={}", folder("sources.list")),
-        "Dir::Etc::sourceparts=/dev/null".to_owned(),
-        format!("Dir::State={}", scratch.display()),
-        format!("Dir::State::Lists={}", folder("lists")),
-        format!("Dir::State::status={}", folder("status")),
-        format!("Dir::Cache={}", folder("cache")),
-        "APT::Sandbox::User=root".to_owned(),
-        "APT::Get::AllowUnauthenticated=false".to_owned(),
-        "Acquire::Languages=none".to_owned(),
-        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-        "Acquire::http::Timeout=20".to_owned(),
-        "Acquire::https::Timeout=20".to_owned(),
-        "Acquire::Retries=2".to_owned(),
-    ] {
-        command.arg("-o").arg(option);
-    }
+    command.current_dir(scratch()).args(["-c", "apt.conf"]);
     command
+}
+
+/// The settings that keep apt to the scratch folder and in bounds of time. Lists must be signed,
+/// but may be of any age: some mirrors are pictures of one day, and an old list can only lack the
+/// version we ask for.
+fn private_settings(scratch: &Path) -> String {
+    let scratch = scratch.display();
+    format!(
+        "Dir::Etc::sourcelist \"{scratch}/sources.list\";\n\
+         Dir::Etc::sourceparts \"/dev/null\";\n\
+         Dir::State \"{scratch}\";\n\
+         Dir::State::Lists \"{scratch}/lists\";\n\
+         Dir::State::status \"{scratch}/status\";\n\
+         Dir::Cache \"{scratch}/cache\";\n\
+         APT::Sandbox::User \"root\";\n\
+         APT::Get::AllowUnauthenticated \"false\";\n\
+         Acquire::Check-Valid-Until \"false\";\n\
+         Acquire::Languages \"none\";\n\
+         Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
+         Acquire::http::Timeout \"10\";\n\
+         Acquire::https::Timeout \"10\";\n\
+         Acquire::Retries \"1\";\n"
+    )
 }
 
 fn scratch() -> PathBuf {

@@ -56,6 +56,9 @@ pub fn find() -> Result<Nightly> {
 
 /// Installs the pinned nightly, with the source of `core`.
 pub fn get() -> Result<Nightly> {
+    if command::capture(command::detached("rustup").arg("--version")).is_err() {
+        bail!("rustup missing: install it; it brings the nightly compiler of the kernel object");
+    }
     let mut install = command::detached("rustup");
     install.args(["toolchain", "install", PINNED, "--profile", "minimal"]);
     install.args(["--component", "rust-src", "--component", "clippy", "--no-self-update"]);

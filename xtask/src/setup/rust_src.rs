@@ -4,7 +4,7 @@ use super::{debian, nightly::Nightly};
 use crate::{build_ebpf::sources, command, progress};
 use anyhow::{Context as _, Result, bail};
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,16 +54,21 @@ pub fn hash(sysroot: &Path) -> Result<String> {
     sources::hash_files(&place(sysroot), &parts).context("cannot read the source of core")
 }
 
-/// Copies an unpacked library folder to its place; half a copy is never seen there.
+/// Moves an unpacked library folder to its place; half a copy is never seen there.
 fn install(library: &Path, sysroot: &Path) -> Result<()> {
     let place = place(sysroot);
     let partial = place.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
-    copy(library, &partial).with_context(|| format!("cannot write to {}", partial.display()))?;
+    let parent = place.parent().unwrap_or(sysroot);
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    // A folder cannot be moved to another file system.
+    fs::rename(library, &partial)
+        .or_else(|_| copy(library, &partial))
+        .with_context(|| format!("cannot write to {}", partial.display()))?;
     fs::rename(&partial, &place).with_context(|| format!("cannot make {}", place.display()))
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

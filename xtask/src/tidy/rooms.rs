@@ -28,13 +28,19 @@ const ROOMS: [Room; 13] = [
     Room { name: "model", rooms: &[], crates: &[] },
     Room { name: "plan", rooms: &["model"], crates: &[] },
     Room { name: "maps", rooms: &["plan", "kernel::sys"], crates: &["aya"] },
-    Room { name: "kernel", rooms: &[], crates: &["aya", "rtnetlink"] },
-    Room { name: "reconcile", rooms: &["watch", "model", "plan", "maps"], crates: &["tokio"] },
+    Room { name: "kernel", rooms: &[], crates: &["aya"] },
+    Room {
+        name: "reconcile",
+        rooms: &["watch", "model", "plan", "maps", "config::NodePortAddresses"],
+        crates: &["tokio"],
+    },
     Room { name: "upkeep", rooms: &["maps"], crates: &["tokio"] },
     Room { name: "serve", rooms: &["model", "plan", "maps", "kernel"], crates: &["tokio"] },
-    Room { name: "config", rooms: &[], crates: &[] },
+    // Settings are given in the terms of those who take them.
+    Room { name: "config", rooms: &["kernel::Sizes", "kernel::XdpMode"], crates: &[] },
     Room { name: "task", rooms: &[], crates: &["tokio"] },
-    Room { name: "telemetry", rooms: &["config"], crates: &[] },
+    // The programs' own log lines come out of one of their maps.
+    Room { name: "telemetry", rooms: &["config"], crates: &["aya"] },
     Room {
         name: "agent",
         rooms: &[

@@ -10,7 +10,7 @@ use lb_ebpf::{
 
 use crate::{
     hook::{Direction, Hook},
-    lookup,
+    lookup::Entry,
     maps::Tables,
     route::FibFamily,
     track,
@@ -27,8 +27,8 @@ impl Direction for Egress {
         H: Hook,
     {
         let key = packet.flow_key(EGRESS);
-        let Some(flow) = lookup::find(F::flows(), &key) else { return Ok(Verdict::Pass) };
-        track::touch::<F>(&key, flow, packet.closes_connection());
+        let Some(entry) = Entry::<F>::find(&key) else { return Ok(Verdict::Pass) };
+        let flow = entry.flow();
         let to = Rewrite {
             source: flow.source,
             destination: flow.destination,
@@ -37,6 +37,7 @@ impl Direction for Egress {
             hop: false,
         };
         rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
+        track::touch::<F>(&key, entry, packet.closes_connection());
         Ok(Verdict::Pass)
     }
 }

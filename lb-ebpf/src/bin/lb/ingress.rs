@@ -21,7 +21,7 @@ use lb_ebpf::{
 use crate::{
     count::count,
     hook::{Direction, Hook},
-    lookup,
+    lookup::{self, Entry},
     maps::{DEVICES, Tables},
     route::{FibFamily, NextHop, Route},
     service::{self, Chosen, Client},
@@ -40,14 +40,15 @@ impl Direction for Ingress {
         H: Hook,
     {
         let key = packet.flow_key(INGRESS);
-        if let Some(flow) = lookup::find(F::flows(), &key) {
+        if let Some(entry) = Entry::<F>::find(&key) {
             finishable(hook, packet)?;
-            if still_good(packet, flow) {
+            if still_good(packet, entry.flow()) {
+                let verdict = deliver(hook, packet, entry.flow(), None)?;
                 count(Counter::FlowHit);
-                track::touch::<F>(&key, flow, packet.closes_connection());
-                return deliver(hook, packet, flow, None);
+                track::touch::<F>(&key, entry, packet.closes_connection());
+                return Ok(verdict);
             }
-            track::close::<F>(&key, flow);
+            track::close::<F>(&key, entry.flow());
         }
         let (address, port) = (packet.destination, packet.destination_port);
         let Some(frontend) = service::frontend::<F>(address, port, packet.protocol) else {

@@ -11,6 +11,8 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use lb_common::{
+    Family,
+    flow::{FlowKeyOf, FlowOf},
     run::Run,
     service::{Service, ServiceSettings},
     socket::Origin,
@@ -32,6 +34,38 @@ pub fn get<K, V: Copy, const N: usize>(map: &HashMap<K, V, N>, key: &K) -> Optio
 pub fn find<'a, K, V, const N: usize>(map: &'a LruHashMap<K, V, N>, key: &K) -> Option<&'a V> {
     // SAFETY: the element stays readable for the program's run (see the module's header).
     map.get_ptr(key).map(|value| unsafe { &*value })
+}
+
+/// A flow's entry in its table, to be read and, now and then, refreshed in place.
+#[derive(Clone, Copy)]
+pub struct Entry<F: Family>(*mut FlowOf<F>);
+
+impl<F: Tables> Entry<F> {
+    /// The entry of a key.
+    #[inline(always)]
+    pub fn find(key: &FlowKeyOf<F>) -> Option<Self> {
+        F::flows().get_ptr_mut(key).map(Self)
+    }
+
+    /// Its value. Not to be used after anything was inserted into the table: the kernel may have
+    /// taken this element for that.
+    #[inline(always)]
+    pub fn flow(&self) -> &FlowOf<F> {
+        // SAFETY: the element stays readable for the program's run (see the module's header).
+        unsafe { &*self.0 }
+    }
+
+    /// Notes when the flow was seen and what of it, each with one store: an insertion in place of
+    /// this would cost ten times as much.
+    #[inline(always)]
+    pub fn refresh(&self, jiffies: u32, seconds: u32, state: u8) {
+        // SAFETY: inside the element; aligned, and each word means something by itself.
+        unsafe {
+            core::ptr::write_volatile(&raw mut (*self.0).seen_jiffies, jiffies);
+            core::ptr::write_volatile(&raw mut (*self.0).seen_s, seconds);
+            core::ptr::write_volatile(&raw mut (*self.0).state, state);
+        }
+    }
 }
 
 /// Writes a value, whether or not the key is there.

@@ -13,7 +13,12 @@ use lb_ebpf::{
     verdict::Fault,
 };
 
-use crate::{count::count, helper, lookup, maps::Tables};
+use crate::{
+    count::count,
+    helper,
+    lookup::{self, Entry},
+    maps::Tables,
+};
 
 /// A new flow: the packet, where it goes and how the answer comes back.
 pub struct NewFlow<F: Family> {
@@ -136,44 +141,42 @@ pub fn close<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) {
     lookup::remove(F::flows(), key);
 }
 
-/// Notes that a packet of the flow went by: now and then, so that most packets cost no store.
+/// Notes that a packet of the flow went by: now and then, so that most packets cost no store. Comes
+/// after everything else that is done with the entry, as it may insert.
 ///
-/// The same moment is used to look after the other half, which the LRU may have taken. If the
-/// tables take neither, the next packet tries again; this one has its translation.
+/// The same moment is used to look after the other half, which the LRU may have taken.
 #[inline(always)]
-pub fn touch<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>, closes: bool) {
+pub fn touch<F: Tables>(key: &FlowKeyOf<F>, entry: Entry<F>, closes: bool) {
     let now = helper::jiffies();
+    let flow = entry.flow();
     let recent = now.wrapping_sub(flow.seen_jiffies) < limits::FLOW_REFRESH_JIFFIES;
-    let known = !closes || flow.state & state::CLOSING != 0;
-    if recent && known {
+    let state = if closes { flow.state | state::CLOSING } else { flow.state };
+    if recent && state == flow.state {
+        return;
+    }
+    let seen_s = seconds();
+    entry.refresh(now, seen_s, state);
+    let other_key = other_key::<F>(key, flow);
+    if let Some(other) = Entry::<F>::find(&other_key) {
+        other.refresh(now, seen_s, state);
         return;
     }
     let Some(room) = lookup::scratch::<F>() else { return };
-    room.flow = *flow;
-    room.flow.seen_jiffies = now;
-    room.flow.seen_s = seconds();
-    if closes {
-        room.flow.state |= state::CLOSING;
+    room.other = FlowOf::<F> {
+        source: key.destination,
+        destination: key.source,
+        source_port: key.destination_port,
+        destination_port: key.source_port,
+        kind: other_kind(flow.kind),
+        state,
+        seen_jiffies: now,
+        seen_s,
+        ..*flow
+    };
+    // If the table takes it not, the flow's next refresh tries again.
+    if lookup::claim(F::flows(), &other_key, &room.other) {
+        count(Counter::FlowRepaired);
     }
-    _ = lookup::put(F::flows(), key, &room.flow);
-    room.other_key = other_key::<F>(key, flow);
-    match lookup::find(F::flows(), &room.other_key) {
-        Some(other) if !closes || other.state & state::CLOSING != 0 => return,
-        Some(other) => room.other = *other,
-        None => {
-            room.other = FlowOf::<F> {
-                source: key.destination,
-                destination: key.source,
-                source_port: key.destination_port,
-                destination_port: key.source_port,
-                kind: other_kind(flow.kind),
-                ..room.flow
-            };
-            count(Counter::FlowRepaired);
-        }
-    }
-    room.other.state = room.flow.state;
-    _ = lookup::put(F::flows(), &room.other_key, &room.other);
 }
 
 /// The key of the other direction's entry.

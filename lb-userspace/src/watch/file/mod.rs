@@ -5,27 +5,23 @@
 //! keeps its last good content. The agent runs [`FileSource::run`] as one of its tasks; `sluice
 //! check` calls [`load`].
 
+mod inbox;
 mod pending;
 mod scan;
 
 use std::{
     collections::BTreeSet,
-    fs, mem,
-    os::unix::fs::MetadataExt,
-    panic,
+    io, panic,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::{
-    sync::{mpsc, watch},
-    task::{JoinError, spawn_blocking},
-    time::{MissedTickBehavior, interval, sleep_until},
-};
+use nix::sys::eventfd::EventFd;
+use tokio::{sync::watch, task::spawn_blocking};
 
 use self::{
+    inbox::{Inbox, Woken},
     pending::Pending,
     scan::{Folder, Look},
 };
@@ -61,10 +57,8 @@ pub fn load(dir: &Path, ranges: &Ranges) -> Result<News, WatchError> {
 pub struct FileSource {
     folder: Folder,
     news: watch::Sender<News>,
-    events: mpsc::UnboundedReceiver<notify::Result<Event>>,
-    watcher: RecommendedWatcher,
-    /// Device and inode of the folder that is being watched.
-    watched: Option<(u64, u64)>,
+    inbox: Inbox,
+    pending: Pending,
     /// What was complained about in the log.
     reported: BTreeSet<Rejection>,
 }
@@ -75,94 +69,99 @@ impl FileSource {
     /// # Errors
     /// The folder cannot be listed or watched.
     pub fn open(dir: PathBuf, ranges: Ranges) -> Result<(Self, watch::Receiver<News>), WatchError> {
-        let failed = |source| WatchError::WatchFolder { dir: dir.clone(), source };
-        let (heard, events) = mpsc::unbounded_channel();
-        let handler = move |event| {
-            // A closed channel means that nobody runs the source any more.
-            let _ = heard.send(event);
-        };
-        let mut watcher = notify::recommended_watcher(handler).map_err(failed)?;
         // Watch before reading: what changes in between is read twice, not missed.
-        let watched = identity(&dir);
-        watcher.watch(&dir, RecursiveMode::NonRecursive).map_err(failed)?;
+        let inbox = Inbox::open(&dir)
+            .map_err(|source| WatchError::WatchFolder { dir: dir.clone(), source })?;
         let mut folder = Folder::new(dir, ranges);
         let (news, receiver) = watch::channel(folder.load()?);
-        let reported = BTreeSet::new();
-        let mut source = Self { folder, news, events, watcher, watched, reported };
+        let (pending, reported) = Default::default();
+        let mut source = Self { folder, news, inbox, pending, reported };
         source.report();
         Ok((source, receiver))
     }
 
     /// Follows the folder until every receiver is gone. A folder that disappears is no reason to
     /// end: its last content stays, and it is watched again when it comes back.
-    pub async fn run(mut self) {
-        let mut pending = Pending::default();
-        let mut unasked = interval(UNASKED);
-        unasked.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_heard = Instant::now();
-        loop {
-            let due = pending.due();
-            let wait = sleep_until(due.unwrap_or_else(Instant::now).into());
-            tokio::select! {
-                () = self.news.closed() => return,
-                event = self.events.recv() => {
-                    last_heard = Instant::now();
-                    self.hear(event, &mut pending, last_heard);
-                }
-                _ = unasked.tick() => {
-                    self.watch_again_if_replaced();
-                    pending.look_everywhere(Instant::now());
-                }
-                () = wait, if due.is_some() => {}
+    ///
+    /// The work is done on a thread for blocking work, since it is all reading and parsing; the
+    /// thread ends with this future.
+    ///
+    /// # Errors
+    /// inotify itself fails.
+    pub async fn run(self) -> Result<(), WatchError> {
+        let dir = self.folder.dir().to_owned();
+        let failed = |source: io::Error| WatchError::WatchFolder { dir: dir.clone(), source };
+        let stop = Arc::new(EventFd::new().map_err(|error| failed(error.into()))?);
+        let stop_on_drop = StopOnDrop(Arc::clone(&stop));
+        let news = self.news.clone();
+        let mut following = spawn_blocking(move || self.follow(&stop));
+        let ended = tokio::select! {
+            ended = &mut following => ended,
+            () = news.closed() => {
+                drop(stop_on_drop);
+                following.await
             }
-            let Some(look) = pending.take(Instant::now()) else { continue };
-            match self.look(look).await {
-                Ok(true) => tracing::debug!("{:?} after the last event", last_heard.elapsed()),
-                Ok(false) => {}
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => panic::resume_unwind(panic),
-                    // The runtime is shutting down.
-                    Err(_) => return,
-                },
+        };
+        match ended {
+            Ok(result) => result.map_err(failed),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => panic::resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(_) => Ok(()),
+            },
+        }
+    }
+
+    fn follow(mut self, stop: &EventFd) -> io::Result<()> {
+        let dir = self.folder.dir().to_owned();
+        let mut unasked = Instant::now() + UNASKED;
+        loop {
+            let due = self.pending.due().map_or(unasked, |due| due.min(unasked));
+            if self.inbox.wait(due, stop)? == Woken::Stopped {
+                return Ok(());
+            }
+            let heard = Instant::now();
+            self.hear(heard)?;
+            if heard >= unasked || self.inbox.is_lost() {
+                // Fails only while there is no folder; then the last content stays.
+                let _ = self.inbox.watch(&dir);
+                self.pending.look_everywhere(heard);
+                unasked = heard + UNASKED;
+            }
+            let Some(look) = self.pending.take(heard) else { continue };
+            if self.look(&look)? {
+                tracing::debug!("read the folder in {:?}", heard.elapsed());
             }
         }
     }
 
-    /// Takes the event and all that came with it.
-    fn hear(&mut self, first: Option<notify::Result<Event>>, pending: &mut Pending, now: Instant) {
-        let mut next = first;
-        while let Some(event) = next {
-            match event {
-                Ok(event) => pending.note(&event, self.folder.dir(), now),
-                Err(error) => {
-                    tracing::warn!("inotify: {error}");
-                    pending.look_everywhere(now);
-                }
-            }
-            next = self.events.try_recv().ok();
+    /// Takes note of everything in the queue.
+    fn hear(&mut self, now: Instant) -> io::Result<()> {
+        for notice in self.inbox.drain()? {
+            self.pending.note(&notice, self.folder.dir(), now);
         }
-        if mem::take(&mut pending.folder_lost) {
-            self.watched = None;
-        }
+        Ok(())
     }
 
     /// Looks at what is due and passes on what is new; says whether anything was.
-    async fn look(&mut self, look: Look) -> Result<bool, JoinError> {
-        // Reading and parsing block, and the task shares its thread with others.
-        let empty = Folder::new(PathBuf::new(), Ranges::default());
-        let mut folder = mem::replace(&mut self.folder, empty);
-        let (folder, news) = spawn_blocking(move || {
-            let news = folder.look(&look).then(|| folder.news());
-            (folder, news)
-        })
-        .await?;
-        self.folder = folder;
-        let changed = news.is_some_and(|news| {
-            self.news.send_if_modified(|current| {
-                let changed = *current != news;
-                *current = news;
-                changed
-            })
+    fn look(&mut self, look: &Look) -> io::Result<bool> {
+        let mut reads = self.folder.read(look);
+        let now = Instant::now();
+        // A writer may have begun anew before we read. If so its notice is in the queue by now,
+        // unless it has only just emptied the file.
+        self.hear(now)?;
+        for (name, emptied) in reads.contents() {
+            self.pending.doubt(name, emptied && self.folder.has_objects(name), now);
+        }
+        reads.discard(|name| self.pending.concerns(name));
+        if !self.folder.apply(reads) {
+            return Ok(false);
+        }
+        let news = self.folder.news();
+        let changed = self.news.send_if_modified(|current| {
+            let changed = *current != news;
+            *current = news;
+            changed
         });
         if changed {
             self.report();
@@ -178,24 +177,16 @@ impl FileSource {
         }
         self.reported = now;
     }
-
-    fn watch_again_if_replaced(&mut self) {
-        let dir = self.folder.dir();
-        let present = identity(dir);
-        if present.is_none() || present == self.watched {
-            return;
-        }
-        // The old watch may be gone with the folder it was for.
-        let _ = self.watcher.unwatch(dir);
-        match self.watcher.watch(dir, RecursiveMode::NonRecursive) {
-            Ok(()) => self.watched = present,
-            Err(error) => tracing::warn!("cannot watch {}: {error}", dir.display()),
-        }
-    }
 }
 
-fn identity(dir: &Path) -> Option<(u64, u64)> {
-    fs::metadata(dir).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+/// Ends the thread with the future that waits for it.
+struct StopOnDrop(Arc<EventFd>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        // Fails only when the counter is full, and then the thread is woken already.
+        let _ = self.0.write(1);
+    }
 }
 
 #[cfg(test)]

@@ -43,6 +43,36 @@ pub(super) struct Look {
     pub held: BTreeSet<String>,
 }
 
+/// What was found, not yet believed: a file may have been caught half written.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    files: Vec<(String, Found)>,
+    /// Whether the folder could be listed, if it was tried.
+    listed: Option<Result<(), String>>,
+}
+
+impl Reads {
+    /// Files that could be read, and whether they were empty.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.files.iter().filter_map(|(name, found)| match found {
+            Found::Content { bytes, .. } => Some((name.as_str(), bytes.is_empty())),
+            Found::Nothing | Found::Failure(_) => None,
+        })
+    }
+
+    /// Forgets the files that `doubtful` names.
+    pub fn discard(&mut self, doubtful: impl Fn(&str) -> bool) {
+        self.files.retain(|(name, _)| !doubtful(name));
+    }
+}
+
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    Content { stamp: Stamp, bytes: Vec<u8>, format: Format },
+    Failure(io::Error),
+}
+
 #[derive(Debug, Default)]
 struct File {
     stamp: Option<Stamp>,
@@ -98,32 +128,63 @@ impl Folder {
         &self.dir
     }
 
+    /// Whether the file defines anything, as far as it is known.
+    pub fn has_objects(&self, name: &str) -> bool {
+        self.files.get(name).is_some_and(|file| file.manifest.objects().next().is_some())
+    }
+
     /// Reads the folder for the first time; a folder that cannot be listed is an error only now.
     pub fn load(&mut self) -> Result<News, WatchError> {
-        self.list(&BTreeSet::new())
+        let mut reads = Reads::default();
+        self.list(&BTreeSet::new(), &mut reads)
             .map_err(|source| WatchError::ReadFolder { dir: self.dir.clone(), source })?;
+        self.apply(reads);
         Ok(self.news())
     }
 
-    /// Looks again and says whether anything was read or is gone.
-    pub fn look(&mut self, look: &Look) -> bool {
-        let mut changed = false;
-        for name in look.files.difference(&look.held) {
-            changed |= self.visit(name, true);
-        }
+    /// Reads what is to be looked at, without believing it yet.
+    pub fn read(&self, look: &Look) -> Reads {
+        let mut reads = Reads::default();
         if look.everywhere {
-            let before = self.problem.take();
-            match self.list(&look.held) {
-                Ok(any) => changed |= any,
-                Err(error) => {
-                    self.problem = Some(Rejection {
-                        object: format!("folder {}", self.dir.display()),
-                        field: String::new(),
-                        reason: format!("cannot be listed, its last content stays: {error}"),
-                    });
-                }
+            match self.list(&look.held, &mut reads) {
+                Ok(()) => reads.listed = Some(Ok(())),
+                Err(error) => reads.listed = Some(Err(error.to_string())),
             }
-            changed |= self.problem != before;
+        }
+        for name in look.files.difference(&look.held) {
+            self.visit(name, true, &mut reads);
+        }
+        reads
+    }
+
+    /// Takes in what was read and says whether anything changed.
+    pub fn apply(&mut self, reads: Reads) -> bool {
+        let mut changed = false;
+        for (name, found) in reads.files {
+            changed |= match found {
+                Found::Nothing => self.files.remove(&name).is_some(),
+                Found::Content { stamp, bytes, format } => {
+                    let file = self.files.entry(name.clone()).or_default();
+                    file.stamp = Some(stamp);
+                    file.take(&name, &bytes, format);
+                    true
+                }
+                Found::Failure(error) => {
+                    let file = self.files.entry(name.clone()).or_default();
+                    file.stamp = None;
+                    file.fail(&name, "", format!("cannot be read: {error}"));
+                    true
+                }
+            };
+        }
+        if let Some(listed) = reads.listed {
+            let problem = listed.err().map(|error| Rejection {
+                object: format!("folder {}", self.dir.display()),
+                field: String::new(),
+                reason: format!("cannot be listed, its last content stays: {error}"),
+            });
+            changed |= self.problem != problem;
+            self.problem = problem;
         }
         changed
     }
@@ -150,7 +211,7 @@ impl Folder {
         }
     }
 
-    fn list(&mut self, held: &BTreeSet<String>) -> io::Result<bool> {
+    fn list(&self, held: &BTreeSet<String>, reads: &mut Reads) -> io::Result<()> {
         let mut present = BTreeSet::new();
         for entry in fs::read_dir(&self.dir)? {
             if let Ok(name) = entry?.file_name().into_string()
@@ -159,47 +220,38 @@ impl Folder {
                 present.insert(name);
             }
         }
-        let mut changed = false;
-        let gone = |name: &String| !present.contains(name) && !held.contains(name);
-        self.files.retain(|name, _| {
-            changed |= gone(name);
-            !gone(name)
-        });
-        for name in present.difference(held) {
-            changed |= self.visit(name, false);
+        for name in self.files.keys().filter(|name| !present.contains(*name)) {
+            if !held.contains(name) {
+                reads.files.push((name.clone(), Found::Nothing));
+            }
         }
-        Ok(changed)
+        for name in present.difference(held) {
+            self.visit(name, false, reads);
+        }
+        Ok(())
     }
 
-    /// Reads a file if its metadata changed or `always`; says whether it did.
-    fn visit(&mut self, name: &str, always: bool) -> bool {
-        let Some(format) = format_of(name) else { return false };
+    /// Reads a file if its metadata changed or `always`.
+    fn visit(&self, name: &str, always: bool, reads: &mut Reads) {
+        let Some(format) = format_of(name) else { return };
         let path = self.dir.join(name);
         // Follows symlinks: a ConfigMap's files are links into the folder of its current version.
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => Ok(metadata),
-            Ok(_) => return self.files.remove(name).is_some(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.files.remove(name).is_some();
+        let found = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                let stamp = self.files.get(name).and_then(|file| file.stamp);
+                if !always && stamp == Some(Stamp::from(&metadata)) {
+                    return;
+                }
+                match read(&path) {
+                    Ok((stamp, bytes)) => Found::Content { stamp, bytes, format },
+                    Err(error) => Found::Failure(error),
+                }
             }
-            Err(error) => Err(error),
+            Ok(_) => Found::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+            Err(error) => Found::Failure(error),
         };
-        let file = self.files.entry(name.to_owned()).or_default();
-        let stamp = metadata.as_ref().ok().map(Stamp::from);
-        if !always && stamp.is_some() && file.stamp == stamp {
-            return false;
-        }
-        match metadata.and_then(|_| read(&path)) {
-            Ok((stamp, bytes)) => {
-                file.stamp = Some(stamp);
-                file.take(name, &bytes, format);
-            }
-            Err(error) => {
-                file.stamp = None;
-                file.fail(name, "", format!("cannot be read: {error}"));
-            }
-        }
-        true
+        reads.files.push((name.to_owned(), found));
     }
 }
 
@@ -220,8 +272,10 @@ impl File {
         };
         match Manifest::read(text, format, &self.manifest) {
             Ok(manifest) => {
+                if manifest.passed_over() != self.manifest.passed_over() {
+                    say_passed_over(name, &manifest);
+                }
                 *self = Self { stamp: self.stamp, manifest, known: true, problem: None };
-                self.say_passed_over(name);
             }
             Err(error) => {
                 let place = format!("document {}, line {}", error.document, error.line);
@@ -236,13 +290,12 @@ impl File {
         let object = format!("file {name}");
         self.problem = Some(Rejection { object, field: place.to_owned(), reason });
     }
+}
 
-    fn say_passed_over(&self, name: &str) {
-        let kinds = self.manifest.passed_over();
-        if !kinds.is_empty() {
-            let kinds: Vec<_> =
-                kinds.iter().map(|(kind, count)| format!("{count} x {kind}")).collect();
-            tracing::info!("{name}: passed over {}", kinds.join(", "));
-        }
+fn say_passed_over(name: &str, manifest: &Manifest) {
+    let kinds: Vec<_> =
+        manifest.passed_over().iter().map(|(kind, count)| format!("{count} x {kind}")).collect();
+    if !kinds.is_empty() {
+        tracing::info!("{name}: passed over {}", kinds.join(", "));
     }
 }

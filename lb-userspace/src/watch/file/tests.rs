@@ -1,4 +1,5 @@
 use std::{
+    fs,
     os::unix::fs::symlink,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -51,7 +52,7 @@ async fn follow<F: Future<Output = ()>>(
 ) {
     let (source, receiver) = FileSource::open(dir.0.clone(), Ranges::default()).unwrap();
     tokio::select! {
-        () = source.run() => panic!("the source ended"),
+        _ = source.run() => panic!("the source ended"),
         () = scenario(receiver) => {}
     }
 }
@@ -115,12 +116,15 @@ async fn a_file_written_slowly_is_never_seen_half() {
     follow(&dir, async |mut news| {
         news.borrow_and_update();
         let mut file = fs::File::create(dir.0.join("a.yaml")).unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
         for part in [service("a", 81), service("b", 81), service("c", 81)] {
             tokio::time::sleep(Duration::from_millis(10)).await;
             file.write_all(part.as_bytes()).unwrap();
         }
         drop(file);
         expect(&mut news, &["a:81", "b:81", "c:81"]).await;
+        dir.write("a.yaml", "");
+        expect(&mut news, &[]).await;
     })
     .await;
 }
@@ -225,7 +229,7 @@ async fn a_folder_that_is_replaced_is_followed_again() {
         expect(&mut news, &["b:81"]).await;
     };
     tokio::select! {
-        () = source.run() => panic!("the source ended"),
+        _ = source.run() => panic!("the source ended"),
         () = scenario => {}
     }
 }
@@ -249,6 +253,32 @@ async fn one_change_among_thousands_is_out_in_time() {
         let changed =
             before.services.iter().filter(|(name, old)| !Arc::ptr_eq(old, &after.services[*name]));
         assert_eq!(changed.count(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn quick_rewriting_in_place_never_shows_a_service_missing() {
+    let dir = TempDir::new();
+    dir.write("a.yaml", &service("a", 80));
+    follow(&dir, async |mut news| {
+        let path = dir.0.join("a.yaml");
+        let writer = std::thread::spawn(move || {
+            for port in 1..=400 {
+                fs::write(&path, service("a", port)).unwrap();
+                std::thread::sleep(Duration::from_micros(u64::from(port) * 7 % 3_000));
+            }
+        });
+        let (mut seen, start) = (0, Instant::now());
+        while summary(&news.borrow_and_update()) != ["a:400"] {
+            assert_eq!(news.borrow().picture.services.len(), 1);
+            assert!(start.elapsed() < Duration::from_secs(20), "{:?}", news.borrow());
+            if tokio::time::timeout(Duration::from_secs(1), news.changed()).await.is_ok() {
+                seen += 1;
+            }
+        }
+        println!("{seen} of 400 versions seen in {:?}", start.elapsed());
+        writer.join().unwrap();
     })
     .await;
 }

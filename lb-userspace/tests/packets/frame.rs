@@ -1,0 +1,118 @@
+//! Packets: building them, and saying what one says. The checksums are a library's, computed in
+//! full.
+
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// TCP's flags that matter here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tcp {
+    Syn,
+    Ack,
+    Fin,
+}
+
+/// A TCP packet with a short payload.
+pub fn tcp(from: &str, to: &str, flags: Tcp) -> Vec<u8> {
+    let (from, to) = sockets(from, to);
+    let step = ip(from, to).tcp(from.port(), to.port(), 1_000, 64_000);
+    let step = match flags {
+        Tcp::Syn => step.syn(),
+        Tcp::Ack => step.ack(2_000),
+        Tcp::Fin => step.ack(2_000).fin(),
+    };
+    let mut bytes = Vec::new();
+    step.write(&mut bytes, b"payload").unwrap();
+    bytes
+}
+
+/// A UDP packet with a short payload.
+pub fn udp(from: &str, to: &str) -> Vec<u8> {
+    let (from, to) = sockets(from, to);
+    let mut bytes = Vec::new();
+    ip(from, to).udp(from.port(), to.port()).write(&mut bytes, b"query").unwrap();
+    bytes
+}
+
+fn sockets(from: &str, to: &str) -> (SocketAddr, SocketAddr) {
+    (from.parse().unwrap(), to.parse().unwrap())
+}
+
+fn ip(from: SocketAddr, to: SocketAddr) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+    let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), 64),
+        (IpAddr::V6(from), IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), 64),
+        _ => panic!("two families"),
+    }
+}
+
+/// Puts a time to live in, checksum and all.
+pub fn with_ttl(mut packet: Vec<u8>, ttl: u8) -> Vec<u8> {
+    if packet[ETHERNET] >> 4 == 6 {
+        packet[ETHERNET + 7] = ttl;
+        return packet;
+    }
+    packet[ETHERNET + 8] = ttl;
+    let header = etherparse::Ipv4Header::from_slice(&packet[ETHERNET..]).unwrap().0;
+    let checksum = header.calc_header_checksum().to_be_bytes();
+    packet[ETHERNET + 10..ETHERNET + 12].copy_from_slice(&checksum);
+    packet
+}
+
+/// What a packet says.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Said {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub ttl: u8,
+}
+
+/// Reads a packet, and insists that all of its checksums are right.
+#[track_caller]
+pub fn read(bytes: &[u8]) -> Said {
+    let packet = SlicedPacket::from_ethernet(bytes).unwrap();
+    let (net, transport) = (packet.net.unwrap(), packet.transport.unwrap());
+    let (source_port, destination_port, stated) = match &transport {
+        TransportSlice::Tcp(tcp) => (tcp.source_port(), tcp.destination_port(), tcp.checksum()),
+        TransportSlice::Udp(udp) => (udp.source_port(), udp.destination_port(), udp.checksum()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(stated, full_checksum(&net, &transport), "transport checksum");
+    let (from, to, ttl): (IpAddr, IpAddr, u8) = match &net {
+        NetSlice::Ipv4(ip) => {
+            let header = ip.header().to_header();
+            assert_eq!(header.calc_header_checksum(), header.header_checksum, "IPv4 checksum");
+            (header.source.into(), header.destination.into(), header.time_to_live)
+        }
+        NetSlice::Ipv6(ip) => {
+            let header = ip.header().to_header();
+            (header.source.into(), header.destination.into(), header.hop_limit)
+        }
+        NetSlice::Arp(_) => panic!("ARP"),
+    };
+    Said { from: (from, source_port).into(), to: (to, destination_port).into(), ttl }
+}
+
+fn full_checksum(net: &NetSlice<'_>, transport: &TransportSlice<'_>) -> u16 {
+    match (net, transport) {
+        (NetSlice::Ipv4(ip), TransportSlice::Tcp(tcp)) => {
+            tcp.to_header().calc_checksum_ipv4(&ip.header().to_header(), tcp.payload())
+        }
+        (NetSlice::Ipv4(ip), TransportSlice::Udp(udp)) => {
+            udp.to_header().calc_checksum_ipv4(&ip.header().to_header(), udp.payload())
+        }
+        (NetSlice::Ipv6(ip), TransportSlice::Tcp(tcp)) => {
+            tcp.to_header().calc_checksum_ipv6(&ip.header().to_header(), tcp.payload())
+        }
+        (NetSlice::Ipv6(ip), TransportSlice::Udp(udp)) => {
+            udp.to_header().calc_checksum_ipv6(&ip.header().to_header(), udp.payload())
+        }
+        other => panic!("{other:?}"),
+    }
+    .unwrap()
+}

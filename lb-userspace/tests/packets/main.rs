@@ -1,0 +1,12 @@
+//! Packet tables through the kernel's test-run: every packet goes through the XDP and the tc program, on
+//! a node of the test cluster whose routes and neighbours are real.
+//!
+//! Needs the right to load programs and to make namespaces; fails, naming the right, where it has not.
+
+mod errors;
+mod external;
+mod frame;
+mod halves;
+mod known;
+mod rig;
+mod service;

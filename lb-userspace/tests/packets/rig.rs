@@ -1,0 +1,341 @@
+//! A node of the test cluster with programs loaded and tables filled, and packets put through them.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Pod, TestRun, TestRunOptions,
+    maps::{Map, MapData},
+    programs::{Program, SchedClassifier, Xdp, XdpMode},
+};
+use lb_common::{
+    Address, Family, V4, V6,
+    counter::Counter,
+    device::Device,
+    flow::{FlowKeyOf, FlowOf, hook},
+    frontend::node_address,
+    limits, names,
+    settings::flags,
+};
+use lb_testbed::{CLIENT, Cluster, Families, Launcher, Netns, Probe, Worker};
+use lb_userspace::{
+    kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
+    maps::{KernelTables, Reader, Tables},
+    model::{ServiceName, ServicePort},
+    plan::{Capacities, Plan, Planner},
+};
+
+/// Which program a packet goes through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum At {
+    Xdp,
+    TcIngress,
+    TcEgress,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// On to whoever comes next.
+    Pass,
+    /// Out of a device.
+    Sent,
+    /// Gone.
+    Dropped,
+}
+
+/// A packet that went through a program.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Outcome {
+    pub fate: Fate,
+    pub bytes: Vec<u8>,
+}
+
+/// The node. One pod is on it, another on the node beside it.
+pub struct Rig {
+    programs: Programs,
+    tables: KernelTables,
+    planner: Planner,
+    maps: PathBuf,
+    ifindex: u32,
+    _servers: Vec<Worker>,
+    cluster: Cluster,
+}
+
+const NODE: &str = "node1";
+const OTHER: &str = "node2";
+const NEAR: &str = "near";
+const FAR: &str = "far";
+
+impl Rig {
+    /// A rig with default settings.
+    pub fn new() -> Self {
+        Self::with_flags(0)
+    }
+
+    /// A rig with flags of [`lb_common::settings::flags`].
+    pub fn with_flags(more: u32) -> Self {
+        lb_testbed::require_rights().unwrap();
+        let launcher = Launcher::beside_tests().unwrap();
+        let mut cluster =
+            Cluster::builder(launcher).families(Families::Both).nodes(2).build().unwrap();
+        cluster.add_pod(NODE, NEAR).unwrap();
+        cluster.add_pod(OTHER, FAR).unwrap();
+        let servers = meet_neighbours(&cluster);
+
+        let pins = Pins::new(&cluster.pins(NODE).unwrap());
+        pins.prepare().unwrap();
+        let settings = Settings {
+            sizes: Sizes { flows: 1 << 10, ..Sizes::default() },
+            flags: flags::SET_RETVAL | more,
+            node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
+        };
+        let mut programs = Programs::load(OBJECT, &settings, &pins).unwrap();
+        let tables = KernelTables::open(&pins.maps(), Access::Write, true).unwrap();
+        let ifindex = inside(cluster.netns(NODE).unwrap(), || {
+            // XDP knows a device's receive queues only once a program sits there.
+            xdp(&mut programs).attach("eth0", XdpMode::Driver).unwrap();
+            nix::net::if_::if_nametoindex("eth0").unwrap()
+        });
+        let planner = Planner::new(Capacities::default());
+        let maps = pins.maps();
+        let mut rig = Self { programs, tables, planner, maps, ifindex, _servers: servers, cluster };
+        rig.describe_node();
+        rig
+    }
+
+    fn describe_node(&mut self) {
+        let addresses = self.node_addresses();
+        let flags = node_address::NODE_PORTS;
+        let addresses: BTreeMap<_, _> =
+            addresses.iter().map(|ip| (Address::from(*ip), flags)).collect();
+        let of = |v6: bool| self.node_addresses().into_iter().find(|ip| ip.is_ipv6() == v6);
+        let device = Device {
+            source_v4: V4::narrow(of(false).unwrap().into()),
+            source_v6: V6::narrow(of(true).unwrap().into()),
+            flags: lb_common::device::flags::XDP,
+        };
+        let plan = self.planner.plan_node(&addresses, &BTreeMap::from([(self.ifindex, device)]));
+        self.perform(plan);
+    }
+
+    fn perform(&mut self, plan: Plan) {
+        assert_eq!(plan.rejections, []);
+        self.tables.apply(&plan.ops).unwrap();
+        // Nothing runs but what a test runs, so every grace period is over.
+        self.planner.release(plan.retired);
+    }
+
+    /// Replaces what is programmed of the named Services.
+    pub fn program(&mut self, ports: impl IntoIterator<Item = ServicePort>) {
+        let mut services: BTreeMap<ServiceName, Vec<ServicePort>> = BTreeMap::new();
+        for port in ports {
+            services.entry(port.id.service.clone()).or_default().push(port);
+        }
+        let plan = self.planner.plan(services);
+        self.perform(plan);
+    }
+
+    /// Puts a packet through a program, as if it were at the node's external device.
+    pub fn run(&mut self, at: At, packet: &[u8]) -> Outcome {
+        let ifindex = self.ifindex;
+        let programs = &mut self.programs;
+        inside(self.cluster.netns(NODE).unwrap(), || match at {
+            At::Xdp => run_xdp(xdp(programs), ifindex, packet),
+            At::TcIngress => run_tc(classifier(programs, names::TC_INGRESS), ifindex, packet),
+            At::TcEgress => run_tc(classifier(programs, names::TC_EGRESS), ifindex, packet),
+        })
+    }
+
+    /// Puts a packet through XDP and tc, in both orders, and insists that they agree from the
+    /// network header on. (The Ethernet header is XDP's to write and, behind tc, the kernel's.)
+    pub fn ingress(&mut self, packet: &[u8]) -> Outcome {
+        let xdp = self.run(At::Xdp, packet);
+        let tc = self.run(At::TcIngress, packet);
+        let again = self.run(At::Xdp, packet);
+        assert_eq!(xdp.fate, tc.fate, "XDP and tc");
+        assert_eq!(xdp.bytes[14..], tc.bytes[14..], "XDP and tc");
+        assert_eq!(xdp, again, "new and known");
+        xdp
+    }
+
+    /// How often something was counted.
+    pub fn count(&self, counter: Counter) -> u64 {
+        let counters = Reader::new(&self.maps).counters().unwrap();
+        counters.into_iter().find(|(each, _)| *each == counter).unwrap().1
+    }
+
+    /// How many entries the flow tables have.
+    pub fn flows(&self) -> usize {
+        let reader = Reader::new(&self.maps);
+        reader.flows_v4().unwrap().len() + reader.flows_v6().unwrap().len()
+    }
+
+    /// Ends a Service.
+    pub fn withdraw(&mut self, name: ServiceName) {
+        let plan = self.planner.plan([(name, Vec::new())]);
+        self.perform(plan);
+    }
+
+    /// Takes away the halves of all flows that are met at ingress, or at egress, as the LRU may.
+    pub fn evict(&self, at: At) {
+        let hook = if at == At::TcEgress { hook::EGRESS } else { hook::INGRESS };
+        evict::<V4>(&self.maps.join(names::FLOWS_V4), hook);
+        evict::<V6>(&self.maps.join(names::FLOWS_V6), hook);
+    }
+
+    /// Makes every flow look as if its last packet had been long ago.
+    pub fn age_flows(&self) {
+        age::<V4>(&self.maps.join(names::FLOWS_V4));
+        age::<V6>(&self.maps.join(names::FLOWS_V6));
+    }
+
+    fn node_addresses(&self) -> Vec<IpAddr> {
+        self.cluster.addresses(NODE).unwrap().to_vec()
+    }
+
+    /// Addresses of both families, with the packets' parties filled in.
+    pub fn families(&self) -> [Parties; 2] {
+        [false, true].map(|v6| {
+            let of = |name| {
+                let mut all = self.cluster.addresses(name).unwrap().iter();
+                *all.find(|ip| ip.is_ipv6() == v6).unwrap()
+            };
+            Parties { client: of(CLIENT), node: of(NODE), near: of(NEAR), far: of(FAR) }
+        })
+    }
+}
+
+/// Who is who, in one family.
+#[derive(Clone, Copy, Debug)]
+pub struct Parties {
+    /// Outside, beyond a router.
+    pub client: IpAddr,
+    /// The node the programs run on.
+    pub node: IpAddr,
+    /// A pod on it.
+    pub near: IpAddr,
+    /// A pod on the other node.
+    pub far: IpAddr,
+}
+
+/// An address and port as text and as value are the same thing in these tests.
+pub fn at(ip: IpAddr, port: u16) -> SocketAddr {
+    (ip, port).into()
+}
+
+/// Makes the node know its neighbours' Ethernet addresses, by talking to them: the router, which
+/// the client is behind, and the other node, which the far pod is behind.
+fn meet_neighbours(cluster: &Cluster) -> Vec<Worker> {
+    let servers = vec![
+        cluster.serve(NODE, &[8080], &[]).unwrap(),
+        cluster.serve(FAR, &[8080], &[]).unwrap(),
+        cluster.serve(NEAR, &[8080], &[]).unwrap(),
+    ];
+    for (from, to) in [(CLIENT, NODE), (NODE, FAR), (NODE, NEAR)] {
+        for address in cluster.addresses(to).unwrap() {
+            let report = cluster.probe(from, &Probe::tcp(at(*address, 8080)).requests(1)).unwrap();
+            assert_eq!(report.failed(), 0, "{from} cannot reach {to} at {address}");
+        }
+    }
+    servers
+}
+
+type Flows<F> = aya::maps::HashMap<MapData, FlowKeyOf<F>, FlowOf<F>>;
+
+fn open<F: Family>(path: &Path) -> (Flows<F>, Vec<(FlowKeyOf<F>, FlowOf<F>)>)
+where
+    FlowKeyOf<F>: Pod,
+    FlowOf<F>: Pod,
+{
+    let map = Map::LruHashMap(MapData::from_pin(path).unwrap());
+    let flows = Flows::<F>::try_from(map).unwrap();
+    let all = flows.iter().map(Result::unwrap).collect();
+    (flows, all)
+}
+
+fn evict<F: Family>(path: &Path, hook: u8)
+where
+    FlowKeyOf<F>: Pod,
+    FlowOf<F>: Pod,
+{
+    let (mut flows, all) = open::<F>(path);
+    for (key, _) in all.iter().filter(|(key, _)| key.hook == hook) {
+        flows.remove(key).unwrap();
+    }
+}
+
+fn age<F: Family>(path: &Path)
+where
+    FlowKeyOf<F>: Pod,
+    FlowOf<F>: Pod,
+{
+    let (mut flows, all) = open::<F>(path);
+    for (key, mut flow) in all {
+        flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_JIFFIES);
+        flows.insert(key, flow, 0).unwrap();
+    }
+}
+
+fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> T {
+    netns.enter(|| Ok(work())).unwrap()
+}
+
+fn xdp(programs: &mut Programs) -> &mut Xdp {
+    program(programs, names::XDP_INGRESS).try_into().unwrap()
+}
+
+fn classifier<'a>(programs: &'a mut Programs, name: &str) -> &'a mut SchedClassifier {
+    program(programs, name).try_into().unwrap()
+}
+
+fn program<'a>(programs: &'a mut Programs, name: &str) -> &'a mut Program {
+    programs.object().program_mut(name).unwrap()
+}
+
+fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
+    // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+    let context = [0, packet.len() as u32, 0, ifindex, 0, 0].map(u32::to_ne_bytes).concat();
+    let (action, bytes) = run(program, &context, packet);
+    let fate = match action {
+        1 => Fate::Dropped,
+        2 => Fate::Pass,
+        4 => Fate::Sent,
+        other => panic!("XDP action {other}"),
+    };
+    Outcome { fate, bytes }
+}
+
+fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
+    // struct __sk_buff, in which only the device may be set.
+    let mut context = [0; 192];
+    context[40..44].copy_from_slice(&ifindex.to_ne_bytes());
+    let (action, bytes) = run(program, &context, packet);
+    let fate = match action as i32 {
+        -1 => Fate::Pass,
+        2 => Fate::Dropped,
+        7 => Fate::Sent,
+        other => panic!("tc action {other}"),
+    };
+    Outcome { fate, bytes }
+}
+
+fn run<P>(program: &P, context: &[u8], packet: &[u8]) -> (u32, Vec<u8>)
+where
+    P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = aya::programs::TestRunResult>,
+{
+    let mut bytes = vec![0; packet.len()];
+    let result = program
+        .test_run(TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut bytes),
+            ctx_in: Some(context),
+            ..Default::default()
+        })
+        .unwrap();
+    assert_eq!(result.data_size_out as usize, packet.len(), "the packet's size");
+    (result.return_value, bytes)
+}

@@ -1,0 +1,84 @@
+//! Service ports, as the model would hand them to the planner.
+
+use std::net::{IpAddr, SocketAddr};
+
+use lb_common::Protocol;
+use lb_userspace::model::{
+    Backend, Frontend, FrontendKind, IpFamily, PortId, ServiceName, ServicePort,
+};
+
+/// A service port under construction.
+pub struct Port(ServicePort);
+
+/// A port of Service `default/<name>` that answers nowhere and has no endpoint.
+pub fn port(name: &str, protocol: Protocol, family: IpFamily) -> Port {
+    Port(ServicePort {
+        id: PortId {
+            service: ServiceName::new("default", name),
+            port: "".into(),
+            protocol,
+            family,
+        },
+        created_s: None,
+        frontends: Vec::new(),
+        backends: Vec::new(),
+        internal_local: false,
+        external_local: false,
+        affinity_timeout_s: None,
+        source_ranges: Vec::new(),
+    })
+}
+
+impl Port {
+    /// Answers at an address.
+    pub fn at(mut self, kind: FrontendKind, at: SocketAddr) -> Self {
+        let address = (kind != FrontendKind::NodePort).then(|| at.ip());
+        self.0.frontends.push(Frontend { kind, address, port: at.port() });
+        self
+    }
+
+    /// Has an endpoint on this node.
+    pub fn local(self, at: SocketAddr) -> Self {
+        let in_local = self.0.external_local;
+        self.backend(at, true, in_local)
+    }
+
+    /// Has an endpoint on another node, or on a node that its slice does not name.
+    pub fn elsewhere(self, at: SocketAddr) -> Self {
+        self.backend(at, false, false)
+    }
+
+    fn backend(mut self, at: SocketAddr, local: bool, in_local: bool) -> Self {
+        let (address, port) = (at.ip(), at.port());
+        self.0.backends.push(Backend { address, port, local, in_cluster: true, in_local });
+        self
+    }
+
+    /// `externalTrafficPolicy: Local`; before endpoints are added.
+    pub fn external_local(mut self) -> Self {
+        self.0.external_local = true;
+        self
+    }
+
+    /// `sessionAffinity: ClientIP`.
+    pub fn affinity(mut self, timeout_s: u32) -> Self {
+        self.0.affinity_timeout_s = Some(timeout_s);
+        self
+    }
+
+    /// `loadBalancerSourceRanges`.
+    pub fn source_range(mut self, range: &str) -> Self {
+        self.0.source_ranges.push(range.parse().unwrap());
+        self
+    }
+
+    /// As the planner takes it.
+    pub fn build(self) -> ServicePort {
+        self.0
+    }
+}
+
+/// The family of an address.
+pub fn family_of(address: IpAddr) -> IpFamily {
+    IpFamily::of(address)
+}

@@ -1,0 +1,245 @@
+//! Makes a cluster, place by place. Addresses are static and usable at once: IPv6 does not look
+//! for duplicates. No packet-filter rule is made, here or anywhere.
+
+use ipnet::IpNet;
+
+use super::{
+    CLIENT, Cluster, Families, Machine, Node, Pod,
+    addresses::{self, BRIDGE, FIRST_POD, ROUTER},
+};
+use crate::{
+    cgroup::Cgroup,
+    error::{Error, Result},
+    netns::Netns,
+    pins::Pins,
+    process::Launcher,
+    rights,
+    run::{self, RunFolder, RunName},
+};
+
+/// The device of every node, pod and client.
+const DEVICE: &str = "eth0";
+/// The bridge that a node's pods are on.
+const POD_BRIDGE: &str = "cni0";
+/// The router's devices.
+const NODE_BRIDGE: &str = "underlay";
+const OUTSIDE: &str = "outside";
+/// Most nodes a cluster has: their addresses are told apart by one byte.
+const MOST_NODES: u8 = 99;
+
+/// What a cluster is to have.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    launcher: Launcher,
+    families: Families,
+    nodes: u8,
+}
+
+impl Builder {
+    pub(super) fn new(launcher: Launcher) -> Self {
+        Self { launcher, families: Families::Both, nodes: 2 }
+    }
+
+    /// Which address families; both, if nothing is said.
+    pub fn families(self, families: Families) -> Self {
+        Self { families, ..self }
+    }
+
+    /// How many nodes, `node1` and so on; two, if nothing is said, and no more than 99.
+    pub fn nodes(self, nodes: u8) -> Self {
+        Self { nodes: nodes.min(MOST_NODES), ..self }
+    }
+
+    /// Makes it, after removing what dead processes left behind.
+    pub fn build(self) -> Result<Cluster> {
+        rights::require()?;
+        run::sweep()?;
+        let run = RunName::next();
+        let families = self.families;
+        let folder = RunFolder::create(&run)?;
+        let pins = Pins::create(&run)?;
+        let cgroup = Cgroup::create(run.as_str())?;
+        let router = router(&run, families)?;
+        let client = client(&run, families, &cgroup, &router)?;
+        let nodes = (1..=self.nodes)
+            .map(|number| node(&run, families, &cgroup, &router, number))
+            .collect::<Result<Vec<_>>>()?;
+        let cluster = Cluster {
+            cgroup,
+            nodes,
+            client,
+            router,
+            pins,
+            folder,
+            run,
+            families,
+            launcher: self.launcher,
+        };
+        cluster.connect_pod_networks()?;
+        Ok(cluster)
+    }
+}
+
+impl Cluster {
+    /// Gives every node, and the router, routes to the pods of the (other) nodes.
+    fn connect_pod_networks(&self) -> Result<()> {
+        let routes: Vec<(u8, IpNet, IpNet)> = self
+            .nodes
+            .iter()
+            .flat_map(|node| {
+                let to = addresses::pods(node.number, 0).networks().of(self.families);
+                let via = addresses::node(node.number).of(self.families);
+                to.zip(via).map(|(to, via)| (node.number, to, via))
+            })
+            .collect();
+        let everywhere = |netns: &Netns, except: Option<u8>| {
+            netns.links(async |links| {
+                for (number, to, via) in &routes {
+                    if Some(*number) != except {
+                        links.route(*to, via.addr()).await?;
+                    }
+                }
+                Ok(())
+            })
+        };
+        everywhere(&self.router, None)?;
+        for node in &self.nodes {
+            everywhere(&node.machine.netns, Some(node.number))?;
+        }
+        Ok(())
+    }
+}
+
+/// A namespace with its loopback device up. `forwards`: it passes on packets for others.
+fn namespace(run: &RunName, families: Families, name: &str, forwards: bool) -> Result<Netns> {
+    let netns = Netns::create(run, name)?;
+    // "default" is what devices made later start with, "all" what counts for those there are.
+    for scope in ["all", "default"] {
+        netns.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0")?;
+        netns.sysctl(&format!("ipv6/conf/{scope}/accept_ra"), "0")?;
+        if families == Families::V4 {
+            netns.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "1")?;
+        }
+    }
+    if forwards {
+        netns.sysctl("ipv4/ip_forward", "1")?;
+        netns.sysctl("ipv6/conf/all/forwarding", "1")?;
+    }
+    netns.links(async |links| links.up("lo").await)?;
+    Ok(netns)
+}
+
+fn router(run: &RunName, families: Families) -> Result<Netns> {
+    let netns = namespace(run, families, "router", true)?;
+    netns.links(async |links| {
+        links.bridge(NODE_BRIDGE).await?;
+        for address in addresses::underlay(ROUTER).of(families) {
+            links.address(NODE_BRIDGE, address).await?;
+        }
+        Ok(())
+    })?;
+    Ok(netns)
+}
+
+fn client(run: &RunName, families: Families, parent: &Cgroup, router: &Netns) -> Result<Machine> {
+    let netns = namespace(run, families, CLIENT, false)?;
+    let gateway = addresses::outside(ROUTER);
+    router.links(async |links| {
+        links.veth(OUTSIDE, DEVICE, &netns).await?;
+        for address in gateway.of(families) {
+            links.address(OUTSIDE, address).await?;
+        }
+        Ok(())
+    })?;
+    let own: Vec<IpNet> = addresses::CLIENT
+        .into_iter()
+        .flat_map(|host| addresses::outside(host).of(families))
+        .collect();
+    set_up(&netns, families, &own, gateway)?;
+    router.links(async |links| links.settled(OUTSIDE).await)?;
+    let mut addresses: Vec<_> = own.iter().map(IpNet::addr).collect();
+    addresses.sort_by_key(|address| address.is_ipv6());
+    Ok(Machine { name: CLIENT.into(), cgroup: parent.child(CLIENT)?, netns, addresses })
+}
+
+fn node(
+    run: &RunName,
+    families: Families,
+    parent: &Cgroup,
+    router: &Netns,
+    number: u8,
+) -> Result<Node> {
+    let name = format!("node{number}");
+    let netns = namespace(run, families, &name, true)?;
+    router.links(async |links| {
+        links.veth(&name, DEVICE, &netns).await?;
+        links.enslave(&name, NODE_BRIDGE).await
+    })?;
+    let own: Vec<IpNet> = addresses::node(number).of(families).collect();
+    set_up(&netns, families, &own, addresses::underlay(ROUTER))?;
+    router.links(async |links| {
+        links.settled(&name).await?;
+        links.settled(NODE_BRIDGE).await
+    })?;
+    netns.links(async |links| {
+        links.bridge(POD_BRIDGE).await?;
+        for address in addresses::pods(number, BRIDGE).of(families) {
+            links.address(POD_BRIDGE, address).await?;
+        }
+        Ok(())
+    })?;
+    let cgroup = parent.child(&name)?;
+    let pods_cgroup = cgroup.child("pods")?;
+    let host = cgroup.child("host")?;
+    let addresses = own.iter().map(IpNet::addr).collect();
+    let machine = Machine { name, cgroup: host, netns, addresses };
+    Ok(Node { number, machine, pods: Vec::new(), next_pod: FIRST_POD, pods_cgroup, cgroup })
+}
+
+pub(super) fn pod(
+    run: &RunName,
+    families: Families,
+    node: &Node,
+    name: &str,
+    host: u8,
+) -> Result<Pod> {
+    if !(FIRST_POD..u8::MAX).contains(&host) {
+        let node = node.machine.name.clone();
+        return Err(Error::NoAddressLeft { pod: name.into(), node });
+    }
+    let netns = namespace(run, families, name, false)?;
+    let near = format!("pod{host}");
+    node.machine.netns.links(async |links| {
+        links.veth(&near, DEVICE, &netns).await?;
+        links.enslave(&near, POD_BRIDGE).await
+    })?;
+    let own: Vec<IpNet> = addresses::pods(node.number, host).of(families).collect();
+    set_up(&netns, families, &own, addresses::pods(node.number, BRIDGE))?;
+    node.machine.netns.links(async |links| {
+        links.settled(&near).await?;
+        links.settled(POD_BRIDGE).await
+    })?;
+    let cgroup = node.pods_cgroup.child(name)?;
+    let addresses = own.iter().map(IpNet::addr).collect();
+    Ok(Pod { machine: Machine { name: name.into(), cgroup, netns, addresses }, near })
+}
+
+/// Brings up a place's device with its addresses and the way to everywhere else.
+fn set_up(
+    netns: &Netns,
+    families: Families,
+    own: &[IpNet],
+    gateway: addresses::Pair,
+) -> Result<()> {
+    netns.links(async |links| {
+        links.up(DEVICE).await?;
+        links.settled(DEVICE).await?;
+        for address in own {
+            links.address(DEVICE, *address).await?;
+        }
+        for (to, via) in addresses::default_routes(families).zip(gateway.of(families)) {
+            links.route(to, via.addr()).await?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,193 @@
+//! Devices, addresses and routes, by netlink. [`Netns::links`] gives a [`Links`] that acts inside
+//! that namespace.
+
+use std::{fs::File, io, net::IpAddr, os::fd::AsRawFd, time::Duration};
+
+use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use nix::net::if_::if_nametoindex;
+use rtnetlink::{
+    Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::{
+        address::{AddressAttribute, AddressFlags},
+        link::{BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkInfo, State},
+        route::{RouteMessage, RouteType},
+    },
+};
+use tokio::runtime::Builder;
+
+use crate::{
+    error::{During, Error, Result},
+    netns::Netns,
+};
+
+/// How long a device may take until it passes packets, and how often to look.
+const SETTLING: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A connection to the kernel from inside a namespace.
+#[derive(Debug)]
+pub struct Links {
+    handle: Handle,
+}
+
+impl Netns {
+    /// Runs `work` with a connection from inside this namespace.
+    pub fn links<T: Send>(&self, work: impl AsyncFnOnce(&Links) -> Result<T> + Send) -> Result<T> {
+        self.enter(|| {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .during("start", "an event loop")?;
+            runtime.block_on(async {
+                let (connection, handle, _) = rtnetlink::new_connection()
+                    .during("open a route socket in", self.path().display())?;
+                let links = Links { handle };
+                // The connection never ends while `links` lives, so this ends with the work.
+                let work = std::pin::pin!(work(&links));
+                let connection = std::pin::pin!(connection);
+                match futures_util::future::select(work, connection).await {
+                    futures_util::future::Either::Left((result, _)) => result,
+                    futures_util::future::Either::Right((_, work)) => work.await,
+                }
+            })
+        })
+    }
+}
+
+impl Links {
+    /// Makes a bridge and brings it up. Multicast, which neighbour discovery is, goes to every port:
+    /// a bridge that listens to who wants what may lose the first question.
+    pub async fn bridge(&self, name: &str) -> Result<()> {
+        let message = LinkBridge::new(name).mcast_snooping(false).up().build();
+        self.handle.link().add(message).execute().await.during("make bridge", name)
+    }
+
+    /// Makes a pair of veth devices, here and in `far`. The far one is down,
+    /// as moving takes a device down.
+    pub async fn veth(&self, name: &str, far_name: &str, far: &Netns) -> Result<()> {
+        // Made under a name that is free here, whatever the far one is to be called.
+        let passing = format!("{name}-far");
+        let pair = LinkVeth::new(name, &passing).up().build();
+        self.handle.link().add(pair).execute().await.during("make veth pair", name)?;
+        let target = File::open(far.path()).during("open", far.path().display())?;
+        let moved = LinkUnspec::new_with_index(index(&passing)?)
+            .name(far_name)
+            .setns_by_fd(target.as_raw_fd())
+            .build();
+        self.handle.link().change(moved).execute().await.during("move", &passing)
+    }
+
+    /// Brings a device up.
+    pub async fn up(&self, name: &str) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index(name)?).up().build();
+        self.handle.link().change(message).execute().await.during("bring up", name)
+    }
+
+    /// Makes a device a port of a bridge.
+    pub async fn enslave(&self, name: &str, bridge: &str) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index(name)?).controller(index(bridge)?).build();
+        self.handle.link().change(message).execute().await.during("add a port to", bridge)
+    }
+
+    /// Removes a device, and with it its peer.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.handle.link().del(index(name)?).execute().await.during("delete", name)
+    }
+
+    /// Waits until a device passes packets on: it has a carrier, and its bridge, if it has one,
+    /// forwards. The kernel sees to both a little after a device is brought up, and until then
+    /// drops what is sent.
+    pub async fn settled(&self, name: &str) -> Result<()> {
+        let index = index(name)?;
+        until(name, async || self.passes(index, name).await).await
+    }
+
+    async fn passes(&self, index: u32, name: &str) -> Result<bool> {
+        let mut links = self.handle.link().get().match_index(index).execute();
+        let link = links.try_next().await.during("look at device", name)?;
+        let attributes = link.map(|link| link.attributes).unwrap_or_default();
+        Ok(attributes.contains(&LinkAttribute::OperState(State::Up)) && forwards(&attributes))
+    }
+
+    /// Adds an address with the length of its network, and waits until it answers neighbours.
+    pub async fn address(&self, device: &str, address: IpNet) -> Result<()> {
+        let index = index(device)?;
+        let request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        request.execute().await.during("add address", format_args!("{address} to {device}"))?;
+        // With accept_dad off nobody is asked whether the address is free, but its multicast group
+        // is still joined only when the kernel gets round to it.
+        until(device, async || self.answers(index, address.addr()).await).await
+    }
+
+    async fn answers(&self, index: u32, address: IpAddr) -> Result<bool> {
+        let mut found = self
+            .handle
+            .address()
+            .get()
+            .set_link_index_filter(index)
+            .set_address_filter(address)
+            .execute();
+        let found = found.try_next().await.during("look at address", address)?;
+        Ok(found.is_some_and(|message| {
+            !message.attributes.iter().any(|attribute| match attribute {
+                AddressAttribute::Flags(flags) => flags.contains(AddressFlags::Tentative),
+                _ => false,
+            })
+        }))
+    }
+
+    /// Adds a route by way of a neighbour, in place of one that is there.
+    pub async fn route(&self, to: IpNet, via: IpAddr) -> Result<()> {
+        let message = route(to, Some(via))?;
+        let request = self.handle.route().add(message).replace();
+        request.execute().await.during("add route", format_args!("{to} via {via}"))
+    }
+
+    /// Removes the route to a network.
+    pub async fn unroute(&self, to: IpNet) -> Result<()> {
+        let mut message = route(to, None)?;
+        message.header.kind = RouteType::Unspec;
+        self.handle.route().del(message).execute().await.during("remove route", to)
+    }
+}
+
+/// Waits until something that the kernel does in its own time has happened.
+async fn until(device: &str, mut happened: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+    let waiting = async {
+        while !happened().await? {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(SETTLING, waiting).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut)).during("wait for", device),
+    }
+}
+
+/// Whether a device is no port of a bridge, or one that forwards.
+fn forwards(attributes: &[LinkAttribute]) -> bool {
+    attributes.iter().all(|attribute| {
+        let LinkAttribute::LinkInfo(infos) = attribute else { return true };
+        infos.iter().all(|info| {
+            let LinkInfo::PortData(InfoPortData::BridgePort(port)) = info else { return true };
+            port.contains(&InfoBridgePort::State(BridgePortState::Forwarding))
+        })
+    })
+}
+
+fn index(name: &str) -> Result<u32> {
+    if_nametoindex(name).during("find device", name)
+}
+
+fn route(to: IpNet, via: Option<IpAddr>) -> Result<RouteMessage> {
+    let invalid = |_| Error::Unknown { what: format!("route {to} via {via:?}") };
+    let mut builder = RouteMessageBuilder::<IpAddr>::new()
+        .destination_prefix(to.network(), to.prefix_len())
+        .map_err(invalid)?;
+    if let Some(via) = via {
+        builder = builder.gateway(via).map_err(invalid)?;
+    }
+    Ok(builder.build())
+}

@@ -1,0 +1,136 @@
+//! A client: makes its exchanges, on as many threads as asked for, and tallies them.
+
+use std::{
+    io, panic,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    time::{ClockId, clock_gettime},
+};
+
+use super::{
+    Amount, Line, Probe, Report,
+    report::Tally,
+    tell,
+    transport::{Answered, Client},
+};
+use crate::error::{During, Result};
+
+/// Makes all exchanges and returns what came of them.
+pub(super) fn probe(order: &Probe) -> Result<Report> {
+    let started_ns = now_ns()?;
+    let progress = Progress::new(order.amount, started_ns);
+    if order.amount == Amount::UntilStopped {
+        // Not joined: it waits for the end of standard input, which may come after the report.
+        let stop = progress.stop.clone();
+        thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    tell(&Line::Ready)?;
+    let tallies = thread::scope(|scope| {
+        let threads: Vec<_> = (0..order.concurrency.max(1))
+            .map(|_| scope.spawn(|| exchanges(order, &progress)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked)))
+            .collect::<Result<Vec<Tally>>>()
+    })?;
+    let elapsed = Duration::from_nanos(now_ns()? - started_ns);
+    Ok(Tally::report(tallies, elapsed))
+}
+
+/// What tells a client's threads whether to go on.
+struct Progress {
+    amount: Amount,
+    started_ns: u64,
+    begun: AtomicU64,
+    stop: std::sync::Arc<AtomicBool>,
+}
+
+impl Progress {
+    fn new(amount: Amount, started_ns: u64) -> Self {
+        Self { amount, started_ns, begun: AtomicU64::new(0), stop: Default::default() }
+    }
+
+    /// Whether to make another exchange at this time.
+    fn another(&self, now_ns: u64) -> bool {
+        match self.amount {
+            Amount::Requests(requests) => self.begun.fetch_add(1, Ordering::Relaxed) < requests,
+            Amount::For(time) => u128::from(now_ns - self.started_ns) < time.as_nanos(),
+            Amount::UntilStopped => !self.stop.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn exchanges(order: &Probe, progress: &Progress) -> Result<Tally> {
+    let mut client = Client::new(order);
+    let mut tally = Tally::new(order.record);
+    let mut start_ns = now_ns()?;
+    while progress.another(start_ns) {
+        let result = client.exchange();
+        let end_ns = now_ns()?;
+        let outcome = outcome(result);
+        tally.add(start_ns, end_ns, outcome);
+        start_ns = end_ns;
+    }
+    Ok(tally)
+}
+
+fn outcome(result: io::Result<Answered>) -> std::result::Result<Answered, String> {
+    result.map_err(|error| error_name(&error))
+}
+
+/// The name of the error number, as everybody knows it. A wait that ended without an answer is
+/// ETIMEDOUT, whichever call waited.
+fn error_name(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "ETIMEDOUT".into(),
+        kind => match error.raw_os_error() {
+            Some(number) => format!("{:?}", Errno::from_raw(number)),
+            None => format!("{kind:?}"),
+        },
+    }
+}
+
+/// The monotonic clock, which is the same in every process.
+fn now_ns() -> Result<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).during("read", "the clock")?;
+    Ok(Duration::from(now).as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_names_people_know() {
+        for (error, expected) in [
+            (io::Error::from_raw_os_error(111), "ECONNREFUSED"),
+            (io::Error::from_raw_os_error(113), "EHOSTUNREACH"),
+            (io::Error::from_raw_os_error(11), "ETIMEDOUT"),
+            (io::ErrorKind::TimedOut.into(), "ETIMEDOUT"),
+            (io::ErrorKind::UnexpectedEof.into(), "UnexpectedEof"),
+        ] {
+            assert_eq!(error_name(&error), expected);
+        }
+    }
+
+    #[test]
+    fn a_client_stops_when_its_amount_is_reached() {
+        let progress = Progress::new(Amount::Requests(2), 0);
+        assert_eq!([0, 0, 0].map(|now| progress.another(now)), [true, true, false]);
+        let progress = Progress::new(Amount::For(Duration::from_nanos(10)), 100);
+        assert_eq!([100, 109, 110].map(|now| progress.another(now)), [true, true, false]);
+        let progress = Progress::new(Amount::UntilStopped, 0);
+        assert!(progress.another(u64::MAX));
+        progress.stop.store(true, Ordering::Relaxed);
+        assert!(!progress.another(0));
+    }
+}

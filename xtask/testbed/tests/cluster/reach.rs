@@ -1,0 +1,131 @@
+//! Everybody reaches everybody, with the addresses the picture gives them.
+
+use std::{net::SocketAddr, time::Duration};
+
+use lb_testbed::{Cluster, Families, Feature, Probe};
+
+use crate::two_nodes;
+
+const PORT: u16 = 8080;
+const REQUESTS: u64 = 20;
+
+/// From where to where, and with which of the caller's names it is seen.
+const WAYS: [(&str, &str); 9] = [
+    ("a", "b"),
+    ("b", "a"),
+    ("a", "a"),
+    ("client", "a"),
+    ("client", "node2"),
+    ("node1", "node2"),
+    ("node2", "a"),
+    ("b", "node1"),
+    ("b", "node2"),
+];
+
+fn check(cluster: &Cluster, from: &str, to: &str) {
+    let callers = cluster.addresses(from).expect("the caller's addresses");
+    for address in cluster.addresses(to).expect("the server's addresses") {
+        let target = SocketAddr::new(*address, PORT);
+        for probe in [Probe::tcp(target), Probe::udp(target), Probe::udp_unconnected(target)] {
+            let probe = probe.requests(REQUESTS).concurrency(2);
+            let report = cluster.probe(from, &probe).expect("a report");
+            assert_eq!(report.by_pod().get(to), Some(&REQUESTS), "{from} to {to}: {report:?}");
+            // Nothing is lost and sent again, not even the first packet.
+            assert!(report.latency.max_us < 900_000.0, "{from} to {to}: {report:?}");
+            for answer in &report.answers {
+                assert!(callers.contains(&answer.peer), "{from} to {to}: {answer:?}");
+                assert_eq!((answer.local, answer.from), (target, target), "{from} to {to}");
+            }
+        }
+    }
+}
+
+fn check_all(families: Families, addresses_each: usize) {
+    let cluster = two_nodes(families);
+    let servers = ["a", "b", "node1", "node2"];
+    let _servers = servers.map(|name| cluster.serve(name, &[PORT], &[PORT]).expect("a server"));
+    assert_eq!(cluster.addresses("a").expect("addresses").len(), addresses_each);
+    for (from, to) in WAYS {
+        check(&cluster, from, to);
+    }
+}
+
+#[test]
+fn over_ipv4() {
+    check_all(Families::V4, 1);
+}
+
+#[test]
+fn over_ipv6() {
+    check_all(Families::V6, 1);
+}
+
+#[test]
+fn over_both() {
+    check_all(Families::Both, 2);
+}
+
+#[test]
+fn a_node_calls_its_own_pods_from_its_bridge() {
+    let cluster = two_nodes(Families::Both);
+    let _server = cluster.serve("a", &[PORT], &[]).expect("a server");
+    let bridge = cluster.bridge_addresses("node1").expect("the bridge's addresses");
+    for address in cluster.addresses("a").expect("addresses") {
+        let report = cluster.probe("node1", &Probe::tcp(SocketAddr::new(*address, PORT)));
+        let report = report.expect("a report");
+        assert_eq!(report.answers.len(), 1, "{report:?}");
+        assert!(bridge.contains(&report.answers[0].peer), "{report:?}");
+    }
+}
+
+#[test]
+fn the_client_can_call_from_its_second_address() {
+    let cluster = two_nodes(Families::Both);
+    let _server = cluster.serve("b", &[PORT], &[PORT]).expect("a server");
+    for (source, target) in [("203.0.113.20", "10.244.2.2"), ("2001:db8:113::20", "fd00:244:2::2")]
+    {
+        let source = source.parse().expect("an address");
+        let target = SocketAddr::new(target.parse().expect("an address"), PORT);
+        for probe in [Probe::tcp(target), Probe::udp(target)] {
+            let report = cluster.probe("client", &probe.from(source)).expect("a report");
+            assert_eq!(report.by_peer().get(&source), Some(&1), "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn packets_for_a_load_balancers_address_come_to_the_node_they_are_routed_to() {
+    let cluster = two_nodes(Families::Both);
+    // The node itself answers for it: the address is put on its loopback device.
+    for (vip, node) in [("198.51.100.7/32", "node2"), ("2001:db8:51::7/128", "node1")] {
+        let vip = vip.parse().expect("a network");
+        cluster.route(vip, node).expect("a route");
+        let netns = cluster.netns(node).expect("a namespace");
+        netns.links(async |links| links.address("lo", vip).await).expect("an address");
+        let target = SocketAddr::new(vip.addr(), PORT);
+        let probe = Probe::tcp(target).timeout(Duration::from_secs(1));
+        let report = cluster.probe("client", &probe).expect("a report");
+        // Nobody listens there, and only the node that has the address can say so.
+        assert_eq!(report.errors.get("ECONNREFUSED"), Some(&1), "{vip}: {report:?}");
+    }
+}
+
+#[test]
+fn device_features_can_be_switched() {
+    let cluster = two_nodes(Families::V4);
+    let _server = cluster.serve("b", &[PORT], &[PORT]).expect("a server");
+    for (place, feature, on) in [
+        ("a", Feature::TransmitChecksum, false),
+        ("b", Feature::ReceiveMerging, true),
+        ("b", Feature::TransmitChecksum, false),
+        ("b", Feature::TransmitChecksum, true),
+        ("node1", Feature::ReceiveMerging, true),
+    ] {
+        let netns = cluster.netns(place).expect("a namespace");
+        netns.set_feature("eth0", feature, on).expect("a feature");
+        assert_eq!(netns.feature("eth0", feature).expect("a feature"), on, "{place} {feature:?}");
+    }
+    check(&cluster, "a", "b");
+    let absent = cluster.netns("a").expect("a namespace");
+    assert!(absent.set_feature("eth9", Feature::ReceiveMerging, true).is_err());
+}

@@ -1,0 +1,117 @@
+//! Workers: what clients report, how they end, and where they live.
+
+use std::{fs, net::SocketAddr, process::Stdio, thread, time::Duration};
+
+use lb_testbed::{Families, Probe, Transport};
+
+use crate::two_nodes;
+
+const PORT: u16 = 8080;
+
+fn target(address: &str) -> SocketAddr {
+    SocketAddr::new(address.parse().expect("an address"), PORT)
+}
+
+#[test]
+fn failures_have_the_name_of_their_error() {
+    let cluster = two_nodes(Families::V4);
+    for (probe, expected) in [
+        (Probe::tcp(target("10.244.2.2")), "ECONNREFUSED"),
+        (Probe::udp(target("10.244.2.2")), "ECONNREFUSED"),
+        // The router knows no such network.
+        (Probe::tcp(target("10.99.0.1")), "ENETUNREACH"),
+    ] {
+        let probe = probe.timeout(Duration::from_millis(300));
+        let report = cluster.probe("a", &probe).expect("a report");
+        assert_eq!(report.errors.keys().collect::<Vec<_>>(), [expected], "{probe:?}");
+        assert_eq!(report.answered(), 0);
+    }
+}
+
+#[test]
+fn a_client_goes_on_until_it_is_stopped_and_tells_of_every_exchange() {
+    let cluster = two_nodes(Families::V4);
+    let server = cluster.serve("b", &[PORT], &[]).expect("a server");
+    let probe = Probe::tcp(target("10.244.2.2")).until_stopped().recording().concurrency(2);
+    let running = cluster.start_probe("a", &probe).expect("a client");
+    thread::sleep(Duration::from_millis(300));
+    drop(server);
+    thread::sleep(Duration::from_millis(300));
+    let report = running.stop().expect("a report");
+    assert!(report.answered() > 10, "{report:?}");
+    assert!(report.errors.contains_key("ECONNREFUSED"), "{:?}", report.errors);
+    assert_eq!(report.exchanges.len() as u64, report.answered() + report.failed());
+    assert!(report.exchanges.is_sorted_by_key(|exchange| exchange.start_ns));
+    assert!(report.exchanges.iter().all(|one| one.start_ns < one.end_ns));
+    let spent = report.elapsed;
+    assert!((Duration::from_millis(600)..Duration::from_secs(3)).contains(&spent), "{spent:?}");
+}
+
+#[test]
+fn a_connection_can_serve_many_requests() {
+    let cluster = two_nodes(Families::Both);
+    let _server = cluster.serve("b", &[PORT], &[PORT]).expect("a server");
+    for address in ["10.244.2.2", "fd00:244:2::2", "::ffff:10.244.2.2"] {
+        for transport in [Transport::Tcp, Transport::UdpConnected, Transport::UdpUnconnected] {
+            let probe = Probe { transport, ..Probe::tcp(target(address)) }.requests(50).reusing();
+            let report = cluster.probe("a", &probe).expect("a report");
+            assert_eq!(report.answered(), 50, "{address} {transport:?}: {:?}", report.errors);
+        }
+    }
+}
+
+#[test]
+fn large_datagrams_arrive_in_one_piece() {
+    let cluster = two_nodes(Families::Both);
+    let _server = cluster.serve("b", &[], &[PORT]).expect("a server");
+    for address in ["10.244.2.2", "fd00:244:2::2"] {
+        for probe in [Probe::udp(target(address)), Probe::udp_unconnected(target(address))] {
+            let report = cluster.probe("a", &probe.datagram_bytes(2000)).expect("a report");
+            assert_eq!(report.answered(), 1, "{address}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_lives_in_its_places_cgroup_and_dies_with_its_pod() {
+    let mut cluster = two_nodes(Families::V4);
+    let server = cluster.serve("b", &[PORT], &[]).expect("a server");
+    let place = cluster.place("b").expect("a place");
+    let members = fs::read_to_string(place.cgroup.join("cgroup.procs")).expect("members");
+    assert_eq!(members.trim(), server.pid().to_string());
+    assert!(place.cgroup.starts_with(cluster.node_cgroup("node2").expect("a cgroup")));
+    cluster.remove_pod("b").expect("removal");
+    assert!(!place.cgroup.exists() && !place.netns.exists());
+    assert!(cluster.place("b").is_err());
+    // Its address can be given to another pod at once.
+    cluster.add_pod_at("node2", "c", 2).expect("a pod in its stead");
+    let _server = cluster.serve("c", &[PORT], &[]).expect("a server");
+    let probe = Probe::tcp(target("10.244.2.2")).requests(5);
+    let report = cluster.probe("client", &probe).expect("a report");
+    assert_eq!(report.by_pod().get("c"), Some(&5), "{report:?}");
+}
+
+#[test]
+fn programs_run_in_a_place_and_a_missing_one_is_named() {
+    let cluster = two_nodes(Families::V4);
+    let place = cluster.place("a").expect("a place");
+    let run = |program: &str, arguments: &[&str]| {
+        let arguments = arguments.iter().map(Into::into).collect();
+        let mut command =
+            cluster.launcher().command(&place, program, arguments, true).expect("a command");
+        let output = command.stderr(Stdio::null()).output().expect("output");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (success, devices) = run("cat", &["/proc/self/net/dev"]);
+    assert!(success && devices.contains("eth0"), "{devices}");
+    let (success, cgroup) = run("cat", &["/proc/self/cgroup"]);
+    assert!(success && cgroup.contains("/node1/pods/a"), "{cgroup}");
+    let (success, words) = run("no-such-program", &[]);
+    assert!(!success && words.contains("no-such-program"), "{words}");
+}
+
+#[test]
+fn no_place_has_a_packet_filter() {
+    let cluster = two_nodes(Families::Both);
+    assert_eq!(cluster.firewall_tables().expect("tables"), []);
+}
