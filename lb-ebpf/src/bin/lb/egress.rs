@@ -37,7 +37,7 @@ impl Direction for Egress {
             hop: false,
         };
         rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-        track::touch::<F>(&key, entry, packet.closes_connection());
+        track::touch::<F>(&key, entry, packet);
         Ok(Verdict::Pass)
     }
 }

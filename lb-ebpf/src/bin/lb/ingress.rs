@@ -5,7 +5,7 @@ use lb_common::{
     Be32, Family,
     backend::flags as backend_flags,
     counter::Counter,
-    flow::{FlowOf, hook::INGRESS, kind as flow_kind, state},
+    flow::{FlowOf, hook::INGRESS, kind as flow_kind},
     frontend::{Frontend, kind},
     service::flags,
     settings::flags as settings_flags,
@@ -45,7 +45,7 @@ impl Direction for Ingress {
             if still_good(packet, entry.flow()) {
                 let verdict = deliver(hook, packet, entry.flow(), None)?;
                 count(Counter::FlowHit);
-                track::touch::<F>(&key, entry, packet.closes_connection());
+                track::touch::<F>(&key, entry, packet);
                 return Ok(verdict);
             }
             track::close::<F>(&key, entry.flow());
@@ -71,8 +71,9 @@ fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault
 }
 
 /// Whether a known flow may go on as it is. TCP always may, except that a new connection from the
-/// same port starts anew when the old one has closed or its backend takes no new ones. UDP moves on
-/// when its backend stops serving.
+/// same port starts anew if the old one's backend takes no new ones; else it keeps the backend and
+/// the port it is seen from, so that it looks to the backend, which may still remember the old
+/// one, like what it is: the same client again. UDP moves on when its backend stops serving.
 #[inline(always)]
 fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
     const IN_A_LIST: u16 = backend_flags::IN_CLUSTER | backend_flags::IN_LOCAL;
@@ -81,9 +82,8 @@ fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
         return true;
     }
     if packet.opens_connection() {
-        return flow.state & state::CLOSING == 0
-            && service::recall(flow.service, flow.backend, 0)
-                .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0);
+        return service::recall(flow.service, flow.backend, 0)
+            .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0);
     }
     if packet.is_tcp() {
         return true;

@@ -146,11 +146,20 @@ pub fn close<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) {
 ///
 /// The same moment is used to look after the other half, which the LRU may have taken.
 #[inline(always)]
-pub fn touch<F: Tables>(key: &FlowKeyOf<F>, entry: Entry<F>, closes: bool) {
+pub fn touch<F>(key: &FlowKeyOf<F>, entry: Entry<F>, packet: &Parsed<F>)
+where
+    F: Layer3 + Tables,
+{
     let now = helper::jiffies();
     let flow = entry.flow();
     let recent = now.wrapping_sub(flow.seen_jiffies) < limits::FLOW_REFRESH_JIFFIES;
-    let state = if closes { flow.state | state::CLOSING } else { flow.state };
+    let state = if packet.closes_connection() {
+        flow.state | state::CLOSING
+    } else if packet.opens_connection() {
+        0
+    } else {
+        flow.state
+    };
     if recent && state == flow.state {
         return;
     }
