@@ -36,7 +36,7 @@ use crate::{
     reconcile::{Event, Parts, Programmed, Reconciler},
     task::grace,
     telemetry::{Causes, kernel_log},
-    watch::{FileSource, NetSource, News, NodeNet, Ranges, Selection},
+    watch::{FileSource, NetSource, Ranges, Selection},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
@@ -71,7 +71,7 @@ pub async fn run(config: Config) -> Result<()> {
     };
     let (source, news) = FileSource::open(config.manifests.clone(), ranges)?;
     let selection = config.interfaces.clone().map_or(Selection::ByRoutes, Selection::Named);
-    let (net_source, network) = NetSource::open(selection).await?;
+    let (network, net) = NetSource::open(selection).await?;
 
     let (events, inbox) = mpsc::channel(EVENTS);
     let (grace, requests) = grace::pair();
@@ -97,9 +97,9 @@ pub async fn run(config: Config) -> Result<()> {
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     tasks.spawn(async { reconciler.run(inbox).await.context("writing the tables") });
     tasks.spawn(async { source.run().await.context("following the manifests") });
-    tasks.spawn(forward_news(news, events.clone()));
-    tasks.spawn(async { net_source.run().await.context("following this node's network") });
-    tasks.spawn(forward_network(network, events.clone()));
+    tasks.spawn(forward(news, Event::News, events.clone()));
+    tasks.spawn(async { network.run().await.context("following this node's network") });
+    tasks.spawn(forward(net, Event::NodeNet, events.clone()));
     tasks.spawn(keep_attached(loaded.dataplane, loaded.cgroup, progress, events.clone()));
     tasks.spawn(stop.forward(events));
     if let Some(reader) = loaded.kernel_log {
@@ -161,25 +161,16 @@ fn capacities(config: &Config) -> Capacities {
     }
 }
 
-async fn forward_news(
-    mut news: channel::Receiver<News>,
+/// Passes a source's latest value on whenever there is a new one.
+async fn forward<T: Clone>(
+    mut values: channel::Receiver<T>,
+    as_event: fn(T) -> Event,
     events: mpsc::Sender<Event>,
 ) -> Result<()> {
     loop {
-        let latest = news.borrow_and_update().clone();
-        events.send(Event::News(latest)).await?;
-        news.changed().await?;
-    }
-}
-
-async fn forward_network(
-    mut network: channel::Receiver<NodeNet>,
-    events: mpsc::Sender<Event>,
-) -> Result<()> {
-    loop {
-        let latest = network.borrow_and_update().clone();
-        events.send(Event::NodeNet(latest)).await?;
-        network.changed().await?;
+        let latest = values.borrow_and_update().clone();
+        events.send(as_event(latest)).await?;
+        values.changed().await?;
     }
 }
 

@@ -127,7 +127,7 @@ fn remove_misfits(specs: &[MapSpec], pins: &Pins) -> Result<(), Error> {
             "all tables are replaced: open flows from outside are lost, UDP and session \
                affinity choose anew"
         );
-        misfits = specs.to_vec();
+        misfits.extend(specs.iter().filter(|spec| spec.names_rows()));
     }
     misfits.iter().try_for_each(|spec| pins::remove(&pins.map(spec.name)))
 }

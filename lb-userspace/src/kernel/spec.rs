@@ -113,6 +113,11 @@ impl MapSpec {
         !matches!(self.kind, MapType::LruHash | MapType::SkStorage | MapType::PerCpuArray)
     }
 
+    /// Whether its entries name rows of planned tables.
+    pub fn names_rows(&self) -> bool {
+        !matches!(self.kind, MapType::SkStorage | MapType::PerCpuArray)
+    }
+
     /// How a table differs from this shape; `None`: it does not.
     pub fn difference(&self, info: &MapInfo) -> Option<String> {
         let found = (info.key_size(), info.value_size(), info.max_entries(), info.map_flags());

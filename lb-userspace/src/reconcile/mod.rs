@@ -135,19 +135,26 @@ impl<T: Tables> Reconciler<T> {
     /// One that no other plan would cure.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Result<(), Error> {
         while let Some(event) = events.recv().await {
-            let mut next = Some(event);
-            while let Some(event) = next {
-                if !self.take(event)? {
-                    return Ok(());
-                }
-                next = events.try_recv().ok();
-            }
-            if self.seen_picture && self.net.is_some() && self.planner.is_some() {
-                let result = self.sync();
-                self.settle(result)?;
+            let more = std::iter::from_fn(|| events.try_recv().ok());
+            if !self.turn(std::iter::once(event).chain(more))? {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Takes all that is new, then plans once; `false`: it is time to end.
+    fn turn(&mut self, events: impl IntoIterator<Item = Event>) -> Result<bool, Error> {
+        for event in events {
+            if !self.take(event)? {
+                return Ok(false);
+            }
+        }
+        if self.seen_picture && self.net.is_some() && self.planner.is_some() {
+            let result = self.sync();
+            self.settle(result)?;
+        }
+        Ok(true)
     }
 
     /// Takes news in; `false`: it was the last.

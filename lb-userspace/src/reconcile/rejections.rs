@@ -1,4 +1,5 @@
-//! What could not be used: said once when it appears and once when it is gone.
+//! What could not be used: said once when it appears and once when it is gone. What a source
+//! refuses it says itself when it appears.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +31,10 @@ impl Standing {
         let now: BTreeSet<_> = self.source.union(&self.planner).cloned().collect();
         let appeared: Vec<_> = now.difference(&self.said).collect();
         let gone: Vec<_> = self.said.difference(&now).collect();
-        appeared.iter().for_each(|rejection| warn!("rejected: {rejection}"));
+        appeared
+            .iter()
+            .filter(|rejection| self.planner.contains(**rejection))
+            .for_each(|rejection| warn!("rejected: {rejection}"));
         gone.iter().for_each(|rejection| info!("no longer rejected: {rejection}"));
         let counts = (appeared.len(), gone.len());
         if counts != (0, 0) {

@@ -7,12 +7,7 @@
 //! Service moves only when one that sorts before it is given a place it would have taken, which in
 //! a range that is mostly free hardly ever happens; who needs certainty writes the number down.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    net::IpAddr,
-    ops::RangeInclusive,
-    sync::Arc,
-};
+use std::{collections::HashSet, net::IpAddr, ops::RangeInclusive, sync::Arc};
 
 use ipnet::IpNet;
 use lb_common::limits;
@@ -42,31 +37,30 @@ impl Default for Ranges {
 /// collision from pushing a whole row of neighbours along.
 const SCATTERED_TRIES: u64 = 16;
 
-/// Completes the Services. One that cannot be given what it needs is left out and rejected.
-pub fn allot(
-    drafts: &BTreeMap<ServiceName, &ServiceDraft>,
+/// Completes the Services, given in the order of names. One that cannot be given what it needs is
+/// left out and rejected.
+pub fn allot<'d>(
+    drafts: impl Iterator<Item = &'d ServiceDraft> + Clone,
     ranges: &Ranges,
-) -> (BTreeMap<ServiceName, Arc<Service>>, Vec<Rejection>) {
-    let mut allotment = Allotment::reserving(drafts, ranges);
-    let mut services = BTreeMap::new();
-    for (name, draft) in drafts {
-        if let Some(service) = allotment.complete(draft) {
-            services.insert(name.clone(), service);
-        }
-    }
+) -> (Vec<Arc<Service>>, Vec<Rejection>) {
+    let mut allotment = Allotment::reserving(drafts.clone(), ranges);
+    let services = drafts.filter_map(|draft| allotment.complete(draft)).collect();
     (services, allotment.rejections)
 }
 
 struct Allotment<'a> {
     ranges: &'a Ranges,
     addresses: HashSet<IpAddr>,
-    node_ports: BTreeSet<u16>,
+    node_ports: HashSet<u16>,
     rejections: Vec<Rejection>,
 }
 
 impl<'a> Allotment<'a> {
-    fn reserving(drafts: &BTreeMap<ServiceName, &ServiceDraft>, ranges: &'a Ranges) -> Self {
-        let services = || drafts.values().map(|draft| &draft.service);
+    fn reserving<'d>(
+        drafts: impl Iterator<Item = &'d ServiceDraft> + Clone,
+        ranges: &'a Ranges,
+    ) -> Self {
+        let services = || drafts.clone().map(|draft| &draft.service);
         Self {
             ranges,
             addresses: services().flat_map(|service| service.cluster_ips.clone()).collect(),

@@ -4,10 +4,7 @@
 //! done here: names are unique, missing addresses and ports are allotted, Endpoints are mirrored
 //! and selectors resolved.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     allot::{Ranges, allot},
@@ -15,61 +12,106 @@ use super::{
     manifest::Object,
     selector::Pods,
 };
-use crate::model::{EndpointSlice, Picture, Rejection, ServiceName};
+use crate::model::{EndpointSlice, Picture, Rejection, Service, ServiceName};
 
-/// Makes the picture of all objects, each with the name of its file, in the order of files. Where
-/// two files define one object the first has it.
-pub fn assemble<'a>(
-    objects: impl Iterator<Item = (&'a str, &'a Object)>,
-    ranges: &Ranges,
-) -> (Picture, Vec<Rejection>) {
-    let mut rejections = Vec::new();
-    let unique = Unique::collect(objects, &mut rejections);
-    let (services, refused) = allot(&unique.services.values_only(), ranges);
-    rejections.extend(refused);
-    let slices = unique.slices(&mut rejections);
-    (Picture { services, slices }, rejections)
+/// Makes one picture after the other.
+#[derive(Debug)]
+pub struct Assembler {
+    ranges: Ranges,
+    allotted: Allotted,
+    last: Arc<Picture>,
 }
 
-/// Objects of one kind by namespace and name, with the file each is from.
-struct ByName<'a, T>(BTreeMap<ServiceName, (&'a str, &'a T)>);
+/// The last allotment, which stands while the Services are the same: most changes are of endpoints.
+#[derive(Debug, Default)]
+struct Allotted {
+    drafts: Vec<Arc<ServiceDraft>>,
+    services: BTreeMap<ServiceName, Arc<Service>>,
+    rejections: Vec<Rejection>,
+}
+
+impl Assembler {
+    /// Allots from these ranges.
+    pub fn new(ranges: Ranges) -> Self {
+        Self { ranges, allotted: Allotted::default(), last: Arc::default() }
+    }
+
+    /// Makes the picture of all objects, each with the name of its file, in the order of files.
+    /// Where two files define one object the first has it.
+    pub fn assemble<'a>(
+        &mut self,
+        objects: impl Iterator<Item = (&'a str, &'a Object)>,
+    ) -> (Arc<Picture>, Vec<Rejection>) {
+        let mut rejections = Vec::new();
+        let objects = Unique::collect(objects, &mut rejections);
+        self.allot(&objects.services);
+        rejections.extend(self.allotted.rejections.iter().cloned());
+        let slices = objects.slices(&mut rejections);
+        let mut picture = Picture { services: self.allotted.services.clone(), slices };
+        keep_unchanged(&self.last, &mut picture);
+        self.last = Arc::new(picture);
+        (Arc::clone(&self.last), rejections)
+    }
+
+    fn allot(&mut self, services: &ByName<'_, Arc<ServiceDraft>>) {
+        let same = self.allotted.drafts.len() == services.0.len()
+            && self.allotted.drafts.iter().zip(services.values()).all(|(a, b)| Arc::ptr_eq(a, b));
+        if same {
+            return;
+        }
+        let drafts: Vec<_> = services.values().cloned().collect();
+        let (services, rejections) = allot(drafts.iter().map(Arc::as_ref), &self.ranges);
+        let services =
+            services.into_iter().map(|service| (service.name.clone(), service)).collect();
+        self.allotted = Allotted { drafts, services, rejections };
+    }
+}
+
+/// Objects of one kind in the order of namespace and name, each name once.
+struct ByName<'a, T>(Vec<Named<'a, T>>);
+
+struct Named<'a, T> {
+    /// Namespace and name.
+    name: (&'a str, &'a str),
+    file: &'a str,
+    value: &'a T,
+}
 
 impl<'a, T> ByName<'a, T> {
-    fn values_only(&self) -> BTreeMap<ServiceName, &'a T> {
-        self.0.iter().map(|(name, (_, value))| (name.clone(), *value)).collect()
-    }
-
-    fn values(&self) -> impl Iterator<Item = &'a T> {
-        self.0.values().map(|(_, value)| *value)
-    }
-
-    fn insert(
-        &mut self,
-        kind: &str,
-        name: ServiceName,
-        (file, value): (&'a str, &'a T),
-        rejections: &mut Vec<Rejection>,
-    ) {
-        match self.0.entry(name) {
-            Entry::Vacant(entry) => {
-                entry.insert((file, value));
-            }
-            Entry::Occupied(entry) => {
-                let (winner, _) = entry.get();
+    /// Sorts the list and rejects all but the first of a name.
+    fn new(kind: &str, mut list: Vec<Named<'a, T>>, rejections: &mut Vec<Rejection>) -> Self {
+        // Stable, so files stay in their order.
+        list.sort_by_key(|named| named.name);
+        list.dedup_by(|later, first| {
+            let same = later.name == first.name;
+            if same {
+                let (namespace, name) = first.name;
+                let (winner, loser) = (first.file, later.file);
                 rejections.push(Rejection {
-                    object: format!("{kind} {}", entry.key()),
+                    object: format!("{kind} {namespace}/{name}"),
                     field: String::new(),
                     reason: format!(
-                        "is defined in {winner} already; the one in {file} is left out"
+                        "is defined in {winner} already; the one in {loser} is left out"
                     ),
                 });
             }
-        }
+            same
+        });
+        Self(list)
+    }
+
+    fn get(&self, name: (&str, &str)) -> Option<&'a T> {
+        let found = self.0.binary_search_by(|named| named.name.cmp(&name)).ok()?;
+        self.0.get(found).map(|named| named.value)
+    }
+
+    fn values(&self) -> impl Iterator<Item = &'a T> {
+        self.0.iter().map(|named| named.value)
     }
 }
 
 struct Unique<'a> {
-    services: ByName<'a, ServiceDraft>,
+    services: ByName<'a, Arc<ServiceDraft>>,
     slices: ByName<'a, Arc<EndpointSlice>>,
     endpoints: ByName<'a, EndpointsDraft>,
     pods: ByName<'a, PodDraft>,
@@ -80,35 +122,32 @@ impl<'a> Unique<'a> {
         objects: impl Iterator<Item = (&'a str, &'a Object)>,
         rejections: &mut Vec<Rejection>,
     ) -> Self {
-        let mut all = Self {
-            services: ByName(BTreeMap::new()),
-            slices: ByName(BTreeMap::new()),
-            endpoints: ByName(BTreeMap::new()),
-            pods: ByName(BTreeMap::new()),
-        };
+        let (mut services, mut slices, mut endpoints, mut pods) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (file, object) in objects {
             match object {
-                Object::Service(draft) => {
-                    let name = draft.service.name.clone();
-                    all.services.insert("Service", name, (file, &**draft), rejections);
+                Object::Service(value) => {
+                    services.push(Named { name: key(&value.service.name), file, value });
                 }
-                Object::Slice(slice) => {
-                    let namespace = slice.service.namespace.clone();
-                    let name = ServiceName { namespace, name: slice.name.clone() };
-                    all.slices.insert("EndpointSlice", name, (file, slice), rejections);
+                Object::Slice(value) => {
+                    let name = (&*value.service.namespace, &*value.name);
+                    slices.push(Named { name, file, value });
                 }
-                Object::Endpoints(draft) => {
-                    let name = draft.name.clone();
-                    all.endpoints.insert("Endpoints", name, (file, &**draft), rejections);
+                Object::Endpoints(value) => {
+                    endpoints.push(Named { name: key(&value.name), file, value: &**value });
                 }
-                Object::Pod(pod) => {
-                    let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
-                    let name = ServiceName { namespace, name };
-                    all.pods.insert("Pod", name, (file, &**pod), rejections);
+                Object::Pod(value) => {
+                    let name = (&*value.namespace, &*value.name);
+                    pods.push(Named { name, file, value: &**value });
                 }
             }
         }
-        all
+        Self {
+            services: ByName::new("Service", services, rejections),
+            slices: ByName::new("EndpointSlice", slices, rejections),
+            endpoints: ByName::new("Endpoints", endpoints, rejections),
+            pods: ByName::new("Pod", pods, rejections),
+        }
     }
 
     /// Slices by Service: those written, those mirrored for Services without a selector, and those
@@ -122,9 +161,10 @@ impl<'a> Unique<'a> {
             slices.entry(slice.service.clone()).or_default().push(Arc::clone(slice));
         }
         let mut pods = Pods::new(self.pods.values());
-        for (name, (_, draft)) in &self.services.0 {
+        for draft in self.services.values() {
+            let name = &draft.service.name;
             if draft.selector.is_empty() {
-                if let Some((_, endpoints)) = self.endpoints.0.get(name) {
+                if let Some(endpoints) = self.endpoints.get(key(name)) {
                     let mirrored = endpoints.slices.iter().cloned().map(Arc::new);
                     slices.entry(name.clone()).or_default().extend(mirrored);
                 }
@@ -140,26 +180,40 @@ impl<'a> Unique<'a> {
     }
 }
 
+fn key(name: &ServiceName) -> (&str, &str) {
+    (&name.namespace, &name.name)
+}
+
 /// Puts the allocations of `before` in the place of equal values of `now`, so that a reader may
 /// compare pointers.
-pub fn keep_unchanged(before: &Picture, now: &mut Picture) {
-    for (name, service) in &mut now.services {
-        if let Some(old) = before.services.get(name) {
-            keep(old, service);
-        }
-    }
-    for (name, slices) in &mut now.slices {
-        let Some(old) = before.slices.get(name) else { continue };
-        for slice in slices {
+fn keep_unchanged(before: &Picture, now: &mut Picture) {
+    for_common(&before.services, &mut now.services, keep);
+    for_common(&before.slices, &mut now.slices, |old, new| {
+        for slice in new {
             if let Some(old) = old.iter().find(|old| old.name == slice.name) {
                 keep(old, slice);
             }
+        }
+    });
+}
+
+/// Walks two maps side by side and calls `f` for each key that is in both.
+fn for_common<K: Ord, V>(
+    before: &BTreeMap<K, V>,
+    now: &mut BTreeMap<K, V>,
+    mut f: impl FnMut(&V, &mut V),
+) {
+    let mut before = before.iter().peekable();
+    for (key, new) in now {
+        while before.next_if(|(other, _)| *other < key).is_some() {}
+        if let Some((_, old)) = before.next_if(|(other, _)| *other == key) {
+            f(old, new);
         }
     }
 }
 
 fn keep<T: PartialEq>(old: &Arc<T>, new: &mut Arc<T>) {
-    if !Arc::ptr_eq(old, new) && old == new {
+    if !Arc::ptr_eq(old, new) && **old == **new {
         *new = Arc::clone(old);
     }
 }

@@ -3,10 +3,10 @@
 //! node's devices and addresses. What a picture does not hold does not exist, so a source hands one
 //! out only when it has read everything.
 //!
-//! The road of a manifest folder: [`file`] notices a change and reads the files it touches,
+//! The road of a manifest folder: [`mod@file`] notices a change and reads the files it touches,
 //! [`document`] cuts them up, [`manifest`] tells the kinds, [`convert`] makes values of them with
 //! rejections for what cannot be used, and [`folder`] puts the files together, where [`allot`] and
-//! [`selector`] fill in what an API server and its controllers would have. All but [`file`] and
+//! [`selector`] fill in what an API server and its controllers would have. All but [`mod@file`] and
 //! [`netdev`] is pure.
 //!
 //! What is not here: which endpoint counts and who wins a contested address is decided in

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     scenario::{Caller, SCENARIOS, Target},
@@ -21,7 +22,7 @@ use super::{
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Whether Ctrl-C has been pressed.
+/// Whether Ctrl-C has been pressed, or the process been asked to end.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
@@ -34,10 +35,13 @@ impl Interrupt {
         let (ready, listening) = mpsc::channel();
         thread::spawn(move || {
             runtime.block_on(async {
-                let signals = tokio::signal::unix::signal(interrupt_signal());
-                let _ = ready.send(signals.is_ok());
-                if let Ok(mut signals) = signals {
-                    signals.recv().await;
+                let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+                let _ = ready.send(signals.0.is_ok() && signals.1.is_ok());
+                if let (Ok(mut pressing), Ok(mut ending)) = signals {
+                    tokio::select! {
+                        _ = pressing.recv() => {}
+                        _ = ending.recv() => {}
+                    }
                     pressed.0.store(true, Ordering::Relaxed);
                 }
             });
@@ -59,10 +63,6 @@ impl Interrupt {
         }
         Ok(())
     }
-}
-
-fn interrupt_signal() -> tokio::signal::unix::SignalKind {
-    tokio::signal::unix::SignalKind::interrupt()
 }
 
 /// Shows commands to try and waits.

@@ -43,6 +43,9 @@ pub struct Args {
     /// Address families of the cluster
     #[arg(long, value_enum, default_value = "both")]
     family: FamilyChoice,
+    /// Use this agent instead of building one
+    #[arg(long, value_name = "PATH")]
+    sluice: Option<PathBuf>,
     /// Further arguments for the agents
     #[arg(last = true)]
     agent_arguments: Vec<OsString>,
@@ -90,8 +93,10 @@ pub fn enter(args: EnterArgs) -> Result<()> {
 /// The tour. Fails if anything is not as it should be.
 pub fn run(args: &Args) -> Result<()> {
     rights::demand(rights::NAMESPACES)?;
-    kernel_object::prepare()?;
-    let sluice = build_agent()?;
+    let sluice = match &args.sluice {
+        Some(path) => path.clone(),
+        None => build_agent()?,
+    };
     let interrupt = Interrupt::listen()?;
     let bar = progress();
     let examples = workspace::root().join("deploy/examples");
@@ -119,6 +124,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Builds the agent with the same cargo, into the folder this program is in.
 fn build_agent() -> Result<PathBuf> {
+    kernel_object::prepare()?;
     let mut build = command::cargo();
     build.args(["build", "--quiet", "--package", "lb-userspace", "--bin", "sluice"]);
     command::run(&mut build)?;

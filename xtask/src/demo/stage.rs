@@ -42,7 +42,9 @@ const ROUTES: [(&str, &str); 8] = [
 const CONCURRENCY: u32 = 6;
 const FAILING_REQUESTS: u64 = 6;
 /// How long a call that is to be answered may take, which includes packets sent again.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A scenario that fails as often as this has failed; the rest would only take time.
+const MOST_FAILURES: u64 = 12;
 /// How long nobody must answer until it counts as silence.
 const SILENCE: Duration = Duration::from_millis(1500);
 /// How long agents may take to follow a change of the manifests.
@@ -130,7 +132,7 @@ impl Stage {
         let probe = Probe { transport: scenario.transport, ..Probe::tcp(facts.to) };
         let probe = match scenario.expected {
             Expected::Error(_) => probe.requests(FAILING_REQUESTS).timeout(SILENCE),
-            _ => probe.requests(requests).timeout(PATIENCE),
+            _ => probe.requests(requests).timeout(PATIENCE).most_failures(MOST_FAILURES),
         };
         let (place, source) = self.caller(scenario.caller, family)?;
         let probe = Probe { source, ..probe }.concurrency(CONCURRENCY);

@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 use rtnetlink::{
     Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder,
     packet_route::{
-        address::{AddressAttribute, AddressFlags},
+        address::{AddressAttribute, AddressFlags, CacheInfo},
         link::{BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkInfo, State},
         route::{RouteMessage, RouteType},
     },
@@ -112,8 +112,25 @@ impl Links {
 
     /// Adds an address with the length of its network, and waits until it answers neighbours.
     pub async fn address(&self, device: &str, address: IpNet) -> Result<()> {
+        self.add_address(device, address, &[]).await
+    }
+
+    /// The same for an address that nothing is sent from unless a program asks for it.
+    pub async fn spare_address(&self, device: &str, address: IpNet) -> Result<()> {
+        let mut lifetime = CacheInfo::default();
+        (lifetime.ifa_preferred, lifetime.ifa_valid) = (0, u32::MAX);
+        self.add_address(device, address, &[AddressAttribute::CacheInfo(lifetime)]).await
+    }
+
+    async fn add_address(
+        &self,
+        device: &str,
+        address: IpNet,
+        further: &[AddressAttribute],
+    ) -> Result<()> {
         let index = index(device)?;
-        let request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        let mut request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        request.message_mut().attributes.extend_from_slice(further);
         request.execute().await.during("add address", format_args!("{address} to {device}"))?;
         // With accept_dad off nobody is asked whether the address is free, but its multicast group
         // is still joined only when the kernel gets round to it.

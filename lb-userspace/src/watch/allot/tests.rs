@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -8,21 +10,22 @@ type Allotted = (Vec<String>, Vec<Option<u16>>);
 
 /// Allots for Services given as name and spec; the answer is addresses and NodePorts by name.
 fn run(services: &[(&str, Value)], cidrs: &[&str]) -> (BTreeMap<String, Allotted>, Vec<String>) {
-    let drafts: Vec<_> = services
+    let mut drafts: Vec<_> = services
         .iter()
         .map(|(name, spec)| {
             let object = json!({"metadata": {"name": name}, "spec": spec});
             convert::service(&serde_json::from_value(object).unwrap()).0.unwrap()
         })
         .collect();
-    let by_name = drafts.iter().map(|draft| (draft.service.name.clone(), draft)).collect();
+    drafts.sort_by(|a, b| a.service.name.cmp(&b.service.name));
     let service_cidrs = cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
-    let (services, rejections) = allot(&by_name, &Ranges { service_cidrs, ..Ranges::default() });
+    let (services, rejections) =
+        allot(drafts.iter(), &Ranges { service_cidrs, ..Ranges::default() });
     let summary = |service: &Arc<Service>| {
         let addresses = service.cluster_ips.iter().map(ToString::to_string).collect();
         (addresses, service.ports.iter().map(|port| port.node_port).collect())
     };
-    let services = services.values().map(|s| (s.name.name.to_string(), summary(s))).collect();
+    let services = services.iter().map(|s| (s.name.name.to_string(), summary(s))).collect();
     (services, rejections.iter().map(ToString::to_string).collect())
 }
 

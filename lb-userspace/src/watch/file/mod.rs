@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::eventfd::EventFd;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::{sync::watch, task::spawn_blocking};
 
 use self::{
@@ -91,7 +91,9 @@ impl FileSource {
     pub async fn run(self) -> Result<(), WatchError> {
         let dir = self.folder.dir().to_owned();
         let failed = |source: io::Error| WatchError::WatchFolder { dir: dir.clone(), source };
-        let stop = Arc::new(EventFd::new().map_err(|error| failed(error.into()))?);
+        let stop = Arc::new(
+            EventFd::from_flags(EfdFlags::EFD_CLOEXEC).map_err(|error| failed(error.into()))?,
+        );
         let stop_on_drop = StopOnDrop(Arc::clone(&stop));
         let news = self.news.clone();
         let mut following = spawn_blocking(move || self.follow(&stop));

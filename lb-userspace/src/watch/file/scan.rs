@@ -6,18 +6,13 @@ use std::{
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use super::News;
 use crate::{
-    model::{Picture, Rejection},
+    model::Rejection,
     watch::{
-        allot::Ranges,
-        document::Format,
-        error::WatchError,
-        folder::{assemble, keep_unchanged},
-        manifest::Manifest,
+        allot::Ranges, document::Format, error::WatchError, folder::Assembler, manifest::Manifest,
     },
 };
 
@@ -25,11 +20,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: PathBuf,
-    ranges: Ranges,
+    assembler: Assembler,
     files: BTreeMap<String, File>,
     /// Why the folder could not be listed the last time, if it could not.
     problem: Option<Rejection>,
-    last: Arc<Picture>,
 }
 
 /// What to look at again.
@@ -120,8 +114,8 @@ pub(super) fn format_of(name: &str) -> Option<Format> {
 
 impl Folder {
     pub fn new(dir: PathBuf, ranges: Ranges) -> Self {
-        let (files, problem, last) = Default::default();
-        Self { dir, ranges, files, problem, last }
+        let (files, problem) = Default::default();
+        Self { dir, assembler: Assembler::new(ranges), files, problem }
     }
 
     pub fn dir(&self) -> &Path {
@@ -194,9 +188,7 @@ impl Folder {
         let objects = self.files.iter().flat_map(|(name, file)| {
             file.manifest.objects().map(move |object| (name.as_str(), object))
         });
-        let (mut picture, refused) = assemble(objects, &self.ranges);
-        keep_unchanged(&self.last, &mut picture);
-        self.last = Arc::new(picture);
+        let (picture, refused) = self.assembler.assemble(objects);
 
         let mut rejections: Vec<_> = self.problem.clone().into_iter().collect();
         for (name, file) in &self.files {
@@ -205,7 +197,7 @@ impl Folder {
         }
         rejections.extend(refused);
         News {
-            picture: Arc::clone(&self.last),
+            picture,
             rejections: rejections.into(),
             complete: self.files.values().all(|file| file.known),
         }

@@ -282,3 +282,12 @@ async fn quick_rewriting_in_place_never_shows_a_service_missing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_source_ends_when_nobody_listens_any_more() {
+    let dir = TempDir::new();
+    let (source, receiver) = FileSource::open(dir.0.clone(), Ranges::default()).unwrap();
+    drop(receiver);
+    let ended = tokio::time::timeout(Duration::from_secs(1), source.run()).await;
+    assert!(matches!(ended, Ok(Ok(()))), "{ended:?}");
+}

@@ -2,15 +2,25 @@ use super::*;
 use crate::watch::{document::Format, manifest::Manifest};
 
 /// Assembles files given as name and YAML; the answer is a line for each Service and slice.
-fn run(files: &[(&str, &str)]) -> (Picture, Vec<String>, Vec<String>) {
+fn run(files: &[(&str, &str)]) -> (Arc<Picture>, Vec<String>, Vec<String>) {
+    run_after(&mut assembler(), files)
+}
+
+fn assembler() -> Assembler {
+    let service_cidrs = vec!["10.96.0.0/16".parse().unwrap()];
+    Assembler::new(Ranges { service_cidrs, ..Ranges::default() })
+}
+
+fn run_after(
+    assembler: &mut Assembler,
+    files: &[(&str, &str)],
+) -> (Arc<Picture>, Vec<String>, Vec<String>) {
     let read = |text| Manifest::read(text, Format::Yaml, &Manifest::default()).unwrap();
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, read(text))).collect();
     let objects = files
         .iter()
         .flat_map(|(name, manifest)| manifest.objects().map(move |object| (*name, object)));
-    let ranges =
-        Ranges { service_cidrs: vec!["10.96.0.0/16".parse().unwrap()], ..Ranges::default() };
-    let (picture, rejections) = assemble(objects, &ranges);
+    let (picture, rejections) = assembler.assemble(objects);
     let services =
         picture.services.values().map(|service| format!("{} {:?}", service.name, service.kind));
     let slices = picture.slices.values().flatten().map(|slice| {
@@ -94,14 +104,34 @@ fn the_first_file_has_an_object_that_two_define() {
 
 #[test]
 fn unchanged_objects_stay_the_same_allocation() {
-    let (before, ..) = run(&[("a.yaml", SELECTING), ("b.yaml", POD)]);
+    let mut assembler = assembler();
+    let (before, ..) = run_after(&mut assembler, &[("a.yaml", SELECTING), ("b.yaml", POD)]);
     let changed = POD.replace("10.0.0.1", "10.0.0.9");
-    let (mut after, ..) = run(&[("a.yaml", SELECTING), ("b.yaml", &changed)]);
-    keep_unchanged(&before, &mut after);
+    let files = [("a.yaml", SELECTING), ("b.yaml", &*changed)];
+    let (after, ..) = run_after(&mut assembler, &files);
     let web = ServiceName::new("default", "web");
     assert!(Arc::ptr_eq(&before.services[&web], &after.services[&web]));
     assert!(!Arc::ptr_eq(&before.slices[&web][0], &after.slices[&web][0]));
-    let (mut again, ..) = run(&[("a.yaml", SELECTING), ("b.yaml", &changed)]);
-    keep_unchanged(&after, &mut again);
+    let (again, ..) = run_after(&mut assembler, &files);
     assert!(Arc::ptr_eq(&after.slices[&web][0], &again.slices[&web][0]));
+}
+
+#[test]
+fn a_picture_does_not_depend_on_those_before_it() {
+    let renamed = SELECTORLESS.replace("web", "api");
+    let port = SELECTORLESS.replace("80", "81");
+    let steps: [&[&str]; 6] = [
+        &[SELECTING, POD],
+        &[SELECTORLESS, POD, ENDPOINTS],
+        &[&renamed, SELECTORLESS, SLICE],
+        &[&port, SLICE],
+        &[],
+        &[SELECTING, SLICE, ENDPOINTS],
+    ];
+    let mut assembler = assembler();
+    for texts in steps {
+        let files: Vec<_> = texts.iter().map(|text| ("f.yaml", *text)).collect();
+        let (fresh, after) = (run(&files), run_after(&mut assembler, &files));
+        assert_eq!(fresh, after);
+    }
 }

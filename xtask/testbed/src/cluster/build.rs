@@ -151,13 +151,17 @@ fn client(run: &RunName, families: Families, parent: &Cgroup, router: &Netns) ->
         }
         Ok(())
     })?;
-    let own: Vec<IpNet> = addresses::CLIENT
-        .into_iter()
-        .flat_map(|host| addresses::outside(host).of(families))
-        .collect();
+    let [own, spare] = addresses::CLIENT.map(|host| addresses::outside(host).of(families));
+    let (own, spare): (Vec<IpNet>, Vec<IpNet>) = (own.collect(), spare.collect());
     set_up(&netns, families, &own, gateway)?;
+    netns.links(async |links| {
+        for address in &spare {
+            links.spare_address(DEVICE, *address).await?;
+        }
+        Ok(())
+    })?;
     router.links(async |links| links.settled(OUTSIDE).await)?;
-    let mut addresses: Vec<_> = own.iter().map(IpNet::addr).collect();
+    let mut addresses: Vec<_> = own.iter().chain(&spare).map(IpNet::addr).collect();
     addresses.sort_by_key(|address| address.is_ipv6());
     Ok(Machine { name: CLIENT.into(), cgroup: parent.child(CLIENT)?, netns, addresses })
 }

@@ -99,6 +99,8 @@ pub struct Probe {
     pub source: Option<IpAddr>,
     /// Make all of a thread's requests over one connection or socket.
     pub reuse: bool,
+    /// Stop early when this many exchanges have failed.
+    pub most_failures: u64,
     /// Report every single exchange too.
     pub record: bool,
     /// Size of a UDP request, if larger than the shortest; the answer is at least as large.
@@ -116,6 +118,7 @@ impl Probe {
             timeout: Duration::from_secs(2),
             source: None,
             reuse: false,
+            most_failures: u64::MAX,
             record: false,
             datagram_bytes: 0,
         }
@@ -164,6 +167,11 @@ impl Probe {
     /// Over one connection or socket a thread.
     pub fn reusing(self) -> Self {
         Self { reuse: true, ..self }
+    }
+
+    /// Until so many have failed.
+    pub fn most_failures(self, most_failures: u64) -> Self {
+        Self { most_failures, ..self }
     }
 
     /// With every exchange in the report.

@@ -12,18 +12,13 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::{
-    Amount, Line, Probe, Report,
-    report::Tally,
-    tell,
-    transport::{Answered, Client},
-};
+use super::{Amount, Line, Probe, Report, report::Tally, tell, transport::Client};
 use crate::error::{During, Result};
 
 /// Makes all exchanges and returns what came of them.
 pub(super) fn probe(order: &Probe) -> Result<Report> {
     let started_ns = now_ns()?;
-    let progress = Progress::new(order.amount, started_ns);
+    let progress = Progress::new(order, started_ns);
     if order.amount == Amount::UntilStopped {
         // Not joined: it waits for the end of standard input, which may come after the report.
         let stop = progress.stop.clone();
@@ -49,18 +44,30 @@ pub(super) fn probe(order: &Probe) -> Result<Report> {
 /// What tells a client's threads whether to go on.
 struct Progress {
     amount: Amount,
+    most_failures: u64,
     started_ns: u64,
     begun: AtomicU64,
+    failed: AtomicU64,
     stop: std::sync::Arc<AtomicBool>,
 }
 
 impl Progress {
-    fn new(amount: Amount, started_ns: u64) -> Self {
-        Self { amount, started_ns, begun: AtomicU64::new(0), stop: Default::default() }
+    fn new(order: &Probe, started_ns: u64) -> Self {
+        Self {
+            amount: order.amount,
+            most_failures: order.most_failures,
+            started_ns,
+            begun: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            stop: Default::default(),
+        }
     }
 
     /// Whether to make another exchange at this time.
     fn another(&self, now_ns: u64) -> bool {
+        if self.failed.load(Ordering::Relaxed) >= self.most_failures {
+            return false;
+        }
         match self.amount {
             Amount::Requests(requests) => self.begun.fetch_add(1, Ordering::Relaxed) < requests,
             Amount::For(time) => u128::from(now_ns - self.started_ns) < time.as_nanos(),
@@ -76,15 +83,13 @@ fn exchanges(order: &Probe, progress: &Progress) -> Result<Tally> {
     while progress.another(start_ns) {
         let result = client.exchange();
         let end_ns = now_ns()?;
-        let outcome = outcome(result);
-        tally.add(start_ns, end_ns, outcome);
+        if result.is_err() {
+            progress.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        tally.add(start_ns, end_ns, result.map_err(|error| error_name(&error)));
         start_ns = end_ns;
     }
     Ok(tally)
-}
-
-fn outcome(result: io::Result<Answered>) -> std::result::Result<Answered, String> {
-    result.map_err(|error| error_name(&error))
 }
 
 /// The name of the error number, as everybody knows it. A wait that ended without an answer is
@@ -124,12 +129,16 @@ mod tests {
 
     #[test]
     fn a_client_stops_when_its_amount_is_reached() {
-        let progress = Progress::new(Amount::Requests(2), 0);
+        let probe = Probe::tcp(([127, 0, 0, 1], 1).into());
+        let progress = Progress::new(&probe.clone().requests(2), 0);
         assert_eq!([0, 0, 0].map(|now| progress.another(now)), [true, true, false]);
-        let progress = Progress::new(Amount::For(Duration::from_nanos(10)), 100);
+        let progress = Progress::new(&probe.clone().lasting(Duration::from_nanos(10)), 100);
         assert_eq!([100, 109, 110].map(|now| progress.another(now)), [true, true, false]);
-        let progress = Progress::new(Amount::UntilStopped, 0);
+        let progress = Progress::new(&probe.clone().until_stopped().most_failures(2), 0);
         assert!(progress.another(u64::MAX));
+        progress.failed.store(2, Ordering::Relaxed);
+        assert!(!progress.another(0));
+        let progress = Progress::new(&probe.until_stopped(), 0);
         progress.stop.store(true, Ordering::Relaxed);
         assert!(!progress.another(0));
     }
