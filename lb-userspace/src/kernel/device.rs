@@ -168,7 +168,7 @@ impl Devices {
         match links::hold(pins, programs.descriptor(Hook::XDP)?, &wanted) {
             Ok(_) => Ok(mode),
             Err(Error::Attach { source, .. }) if self.mode == XdpMode::Auto => {
-                warn!(device = name, "the driver takes no XDP program, tc does all: {source}");
+                warn!(device = name, "no XDP in the driver, tc does all of it: {source}");
                 self.refused.insert(ifindex);
                 Ok("off")
             }
