@@ -46,8 +46,6 @@ const EVENTS: usize = 64;
 struct Loaded {
     dataplane: Dataplane,
     tables: KernelTables,
-    cgroup: PathBuf,
-    features: Features,
     kernel_log: Option<kernel_log::Reader>,
 }
 
@@ -59,12 +57,18 @@ struct Loaded {
 pub async fn run(config: Config) -> Result<()> {
     // From the first moment: a signal during a start must not be lost.
     let stop = Stop::new().context("waiting for signals")?;
-    let pins = Pins::new(&config.pin_path);
     environment::check_rights()?;
+    let cgroup = match &config.cgroup {
+        Some(cgroup) => cgroup.clone(),
+        None => environment::find_cgroup2()?,
+    };
+    environment::cgroup_id(&cgroup)?;
+    let features = Features::probe()?;
+    let pins = Pins::new(&config.pin_path);
     environment::ensure_bpffs(pins.root())?;
     pins.prepare()?;
     let _lock = pins.lock()?;
-    let loaded = load(&config, &pins)?;
+    let loaded = load(&config, &pins, &features)?;
     let ranges = Ranges {
         service_cidrs: config.service_cidrs.clone(),
         node_ports: config.node_ports.0..=config.node_ports.1,
@@ -77,13 +81,13 @@ pub async fn run(config: Config) -> Result<()> {
     let (grace, requests) = grace::pair();
     let (programmed, progress) = channel::channel(Programmed::default());
     let (severed, to_close) = std::sync::mpsc::channel();
-    let wait = loaded.features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
+    let wait = features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
     let grace_over = events.clone();
     thread::Builder::new().name("grace".into()).spawn(move || {
         grace::serve(&requests, wait, || grace_over.blocking_send(Event::GraceOver).is_ok());
     })?;
-    let cgroup = loaded.cgroup.clone();
-    thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &cgroup))?;
+    let theirs = cgroup.clone();
+    thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &theirs))?;
 
     let reconciler = Reconciler::new(Parts {
         tables: loaded.tables,
@@ -100,7 +104,7 @@ pub async fn run(config: Config) -> Result<()> {
     tasks.spawn(forward(news, Event::News, events.clone()));
     tasks.spawn(async { network.run().await.context("following this node's network") });
     tasks.spawn(forward(net, Event::NodeNet, events.clone()));
-    tasks.spawn(keep_attached(loaded.dataplane, loaded.cgroup, progress, events.clone()));
+    tasks.spawn(keep_attached(loaded.dataplane, cgroup, progress, events.clone()));
     tasks.spawn(stop.forward(events));
     if let Some(reader) = loaded.kernel_log {
         thread::Builder::new().name("kernel-log".into()).spawn(|| reader.run())?;
@@ -114,16 +118,11 @@ pub async fn run(config: Config) -> Result<()> {
 }
 
 /// Loads programs and opens tables; nothing is attached yet.
-fn load(config: &Config, pins: &Pins) -> Result<Loaded> {
-    let cgroup = match &config.cgroup {
-        Some(cgroup) => cgroup.clone(),
-        None => environment::find_cgroup2()?,
-    };
-    environment::cgroup_id(&cgroup)?;
-    let features = Features::probe()?;
+fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
+    environment::lift_memory_limit();
     let settings = Settings {
         sizes: config.sizes,
-        flags: program_flags(config, &features),
+        flags: program_flags(config, features),
         node_ports: config.node_ports,
     };
     let object = if config.verbose { LOG_OBJECT } else { OBJECT };
@@ -134,9 +133,9 @@ fn load(config: &Config, pins: &Pins) -> Result<Loaded> {
     };
     let tables =
         KernelTables::open(&pins.maps(), sys::Access::Write, features.has(Feature::Batch))?;
-    let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, &features);
+    let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, features);
     info!(object = ORIGIN, node = %config.node_name, pins = %pins.root().display(), "loaded");
-    Ok(Loaded { dataplane, tables, cgroup, features, kernel_log })
+    Ok(Loaded { dataplane, tables, kernel_log })
 }
 
 fn program_flags(config: &Config, features: &Features) -> u32 {
@@ -200,6 +199,12 @@ async fn keep_attached(
             }
             let services = first.services.unwrap_or_default();
             info!("programmed: {services} services, {} devices", devices.len());
+            if devices.is_empty() {
+                warn!(
+                    "no external device was found: clients outside this node are not served until \
+                     one that --interfaces names, or that routes use, comes up"
+                );
+            }
         }
         tokio::select! {
             changed = progress.changed() => changed?,

@@ -36,6 +36,9 @@ pub enum XdpMode {
 
 /// Name of the mode in which the driver runs XDP.
 const NATIVE: &str = "native";
+/// Name of the mode in which the stack does.
+const GENERIC: &str = "generic";
+const MODES: [&str; 2] = [NATIVE, GENERIC];
 
 impl XdpMode {
     /// Name and attachment flags of the mode; `None` if nothing is attached.
@@ -44,7 +47,7 @@ impl XdpMode {
         const IN_DRIVER: u32 = 1 << 2;
         match self {
             Self::Auto | Self::Native => Some((NATIVE, IN_DRIVER)),
-            Self::Generic => Some(("generic", IN_STACK)),
+            Self::Generic => Some((GENERIC, IN_STACK)),
             Self::Off => None,
         }
     }
@@ -147,16 +150,25 @@ impl Devices {
         ifindex: u32,
         name: &str,
     ) -> Result<&'static str, Error> {
-        let Some((mode, flags)) = self.mode.attachment() else { return Ok("off") };
+        let attachment = self.mode.attachment();
+        for other in
+            MODES.into_iter().filter(|mode| attachment.is_none_or(|(ours, _)| ours != *mode))
+        {
+            // A device takes one XDP program: an earlier agent's in another mode must go first.
+            let pin = xdp_pin(ifindex, other);
+            pins.take_over_link(&pin)?;
+            links::release(&pins.link(&pin))?;
+        }
+        let Some((mode, flags)) = attachment else { return Ok("off") };
         if self.refused.contains(&ifindex) {
             return Ok("off");
         }
-        let pin = format!("{}-{ifindex}-{mode}", Hook::XDP.program);
+        let pin = xdp_pin(ifindex, mode);
         let wanted = device_link(Hook::XDP, &pin, ifindex, name, flags);
         match links::hold(pins, programs.descriptor(Hook::XDP)?, &wanted) {
             Ok(_) => Ok(mode),
             Err(Error::Attach { source, .. }) if self.mode == XdpMode::Auto => {
-                warn!(device = name, "the driver takes no XDP program, tc does all: {source}");
+                warn!(device = name, "no XDP in the driver, tc does all of it: {source}");
                 self.refused.insert(ifindex);
                 Ok("off")
             }
@@ -164,13 +176,11 @@ impl Devices {
         }
     }
 
-    /// Removes the links of devices that are not wanted, and of XDP modes that are not.
+    /// Removes the links of devices that are not wanted.
     fn sweep(&mut self, pins: &Pins, wanted: &BTreeMap<u32, Arc<str>>) -> Result<(), Error> {
-        let mode = self.mode.attachment().map(|(mode, _)| mode);
         for link in links::pinned(pins)? {
             let Some(ifindex) = link.ifindex else { continue };
-            let other_mode = link.mode.is_some() && link.mode.as_deref() != mode;
-            if !wanted.contains_key(&ifindex) || other_mode {
+            if !wanted.contains_key(&ifindex) {
                 debug!("removing {}", link.path.display());
                 links::release(&link.path)?;
             }
@@ -187,6 +197,10 @@ impl Devices {
             remove_filters(name);
         }
     }
+}
+
+fn xdp_pin(ifindex: u32, mode: &str) -> String {
+    format!("{}-{ifindex}-{mode}", Hook::XDP.program)
 }
 
 fn device_link<'a>(
