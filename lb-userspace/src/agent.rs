@@ -7,7 +7,7 @@
 //! works; `sluice cleanup` takes it away.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -27,8 +27,8 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     kernel::{
-        Dataplane, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs, Settings,
-        environment, sockets, sys,
+        Dataplane, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs,
+        Settings, environment, sockets, sys,
     },
     maps::KernelTables,
     model::Node,
@@ -36,7 +36,7 @@ use crate::{
     reconcile::{Event, Parts, Programmed, Reconciler},
     task::grace,
     telemetry::{Causes, kernel_log},
-    watch::{FileSource, NetSource, Ranges, Selection},
+    watch::{DeviceNet, FileSource, NetSource, Ranges, Selection},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
@@ -188,7 +188,7 @@ async fn keep_attached(
     let (mut devices, mut failed) = (first.devices, BTreeSet::new());
     let mut is_first = true;
     loop {
-        let errors = dataplane.follow_devices(&devices);
+        let errors = dataplane.follow_devices(&external(&devices));
         let messages: BTreeSet<_> = errors.iter().map(|error| Causes(error).to_string()).collect();
         messages.difference(&failed).for_each(|message| warn!("{message}"));
         failed = messages;
@@ -212,6 +212,15 @@ async fn keep_attached(
         }
         devices = progress.borrow_and_update().devices.clone();
     }
+}
+
+/// The devices as the kernel side wants them described.
+fn external(devices: &BTreeMap<u32, DeviceNet>) -> BTreeMap<u32, ExternalDevice> {
+    let describe = |device: &DeviceNet| ExternalDevice {
+        name: device.name.as_str().into(),
+        veth: device.kind.as_deref() == Some("veth"),
+    };
+    devices.iter().map(|(ifindex, device)| (*ifindex, describe(device))).collect()
 }
 
 /// Closes UDP sockets whose backend no service has any more. Ends with the agent.

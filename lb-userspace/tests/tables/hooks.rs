@@ -1,9 +1,9 @@
 //! Programs on their hooks: attached, replaced in place, moved, taken off.
 
-use std::{collections::BTreeMap, process::Command, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, process::Command, thread, time::Duration};
 
 use lb_userspace::kernel::{
-    Dataplane, Feature, Features, Pinned, XdpMode, pinned, sys::LinkTarget,
+    Dataplane, ExternalDevice, Feature, Features, Pinned, XdpMode, pinned, sys::LinkTarget,
 };
 use nix::sched::{CloneFlags, unshare};
 
@@ -43,8 +43,9 @@ fn tc_filters(direction: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn eth0(ifindex: u32) -> BTreeMap<u32, Arc<str>> {
-    [(ifindex, "eth0".into())].into()
+/// The device, as if it were no veth: so that `auto` tries XDP.
+fn eth0(ifindex: u32) -> BTreeMap<u32, ExternalDevice> {
+    [(ifindex, ExternalDevice { name: "eth0".into(), veth: false })].into()
 }
 
 #[test]
