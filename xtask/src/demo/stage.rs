@@ -130,13 +130,19 @@ impl Stage {
     ) -> Result<(Facts, Report)> {
         let facts = self.facts(scenario, family)?;
         let probe = Probe { transport: scenario.transport, ..Probe::tcp(facts.to) };
+        let patient =
+            |probe: Probe| probe.requests(requests).timeout(PATIENCE).most_failures(MOST_FAILURES);
         let probe = match scenario.expected {
-            Expected::Error(_) => probe.requests(FAILING_REQUESTS).timeout(SILENCE),
-            _ => probe.requests(requests).timeout(PATIENCE).most_failures(MOST_FAILURES),
+            Expected::Error(_) => {
+                probe.requests(FAILING_REQUESTS).timeout(SILENCE).concurrency(CONCURRENCY)
+            }
+            Expected::Even(..) => patient(probe).concurrency(CONCURRENCY),
+            // A client stays with the pod that has answered it; connections begun before the first
+            // answer are free to choose.
+            Expected::One(_) => patient(probe),
         };
         let (place, source) = self.caller(scenario.caller, family)?;
-        let probe = Probe { source, ..probe }.concurrency(CONCURRENCY);
-        Ok((facts, self.cluster.probe(place, &probe)?))
+        Ok((facts, self.cluster.probe(place, &Probe { source, ..probe })?))
     }
 
     fn facts(&self, scenario: &Scenario, family: Family) -> Result<Facts> {
