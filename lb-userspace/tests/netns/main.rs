@@ -6,5 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod manifests;
 mod restart;
+mod room;
 mod stage;
+mod start;

@@ -8,7 +8,7 @@ use std::{
     fs,
     net::IpAddr,
     path::PathBuf,
-    process::{Command, Output},
+    process::Output,
     thread,
     time::{Duration, Instant},
 };
@@ -233,9 +233,4 @@ fn endpoints(agent: &Agent, service_port: &str) -> Vec<String> {
 /// What a command wrote to standard error, and its exit code.
 pub fn complaint(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// The program by itself, for verbs that need no node.
-pub fn sluice() -> Command {
-    Command::new(SLUICE)
 }
