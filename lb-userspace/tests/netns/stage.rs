@@ -24,7 +24,7 @@ pub const HTTP: u16 = 8080;
 pub const DNS: u16 = 5353;
 /// The file that most tests write.
 pub const MAIN: &str = "main.yaml";
-/// A document that is a Service with port 80 at its ClusterIP and nothing else about it.
+/// Ports of a Service that has one, in what is written into its `spec`.
 pub const HTTP_PORT: &str = "ports: [{name: http, port: 80}]";
 
 /// How long something that an agent has heard of may take to be so.
@@ -173,11 +173,19 @@ impl Stage {
 
 /// A Service with this much in its `spec`.
 pub fn service(name: &str, spec: &str) -> String {
-    format!("{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{{spec}}}}}")
+    service_of(&format!("name: {name}"), spec, "")
+}
+
+/// A Service with this much in its `metadata`, `spec` and `status`.
+pub fn service_of(metadata: &str, spec: &str, status: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{{metadata}}}, spec: {{{spec}}}, status: \
+         {{{status}}}}}"
+    )
 }
 
 /// Waits until something is so; tells how long it took, or `None` if it never was.
-fn until(mut is_so: impl FnMut() -> bool) -> Option<Duration> {
+pub fn until(mut is_so: impl FnMut() -> bool) -> Option<Duration> {
     let begun = Instant::now();
     loop {
         if is_so() {
@@ -225,7 +233,8 @@ fn endpoints(agent: &Agent, service_port: &str) -> Vec<String> {
         list.iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let rows = rows.as_array().unwrap().iter();
-    let mut found: Vec<_> = rows.filter(|row| row["service"] == service_port).flat_map(of).collect();
+    let mut found: Vec<_> =
+        rows.filter(|row| row["service"] == service_port).flat_map(of).collect();
     found.sort();
     found
 }
