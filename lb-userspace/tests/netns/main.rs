@@ -8,6 +8,7 @@
 
 mod cleanup;
 mod devices;
+mod inspection;
 mod manifests;
 mod outside;
 mod restart;
