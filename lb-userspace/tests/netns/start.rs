@@ -1,11 +1,14 @@
 //! Starts that cannot succeed: each says why, ends with its own status, and leaves nothing behind.
+//! And one that looks as if it could not.
 
 use std::{
     fs,
-    os::unix::process::CommandExt,
-    path::Path,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
+
+use lb_testbed::AgentOptions;
 
 use crate::stage::{SLUICE, Stage, complaint, service, until_logged};
 
@@ -102,5 +105,38 @@ fn an_interface_that_is_not_there_is_named_and_sockets_are_served_without_it() {
     stage.write("web.yaml", &[web, stage.endpoints("web", &["one"])]);
     let agent = stage.start_with("node1", &["--interfaces", "nosuch0"]);
     until_logged(&agent, &["WARN", "nosuch0"]);
+    stage.assert_who("caller", "10.96.0.10:80", Some(&["one"]));
+}
+
+/// A program that runs `sluice` where a file system is not mounted.
+fn sluice_without(stage: &Stage, mount: &Path) -> PathBuf {
+    let path = stage.cluster.folder().join("sluice-without");
+    let mount = mount.display();
+    let unmounting = r#"exec unshare --mount sh -c 'umount --lazy "$0" && exec "$@"'"#;
+    fs::write(&path, format!("#!/bin/sh\n{unmounting} '{mount}' '{SLUICE}' \"$@\"\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn a_machine_without_cgroup2_is_told_so() {
+    let stage = Stage::new(1);
+    let pins = text(stage.cluster.pins("node1").unwrap());
+    let hierarchy = stage.cluster.cgroup().parent().unwrap();
+    let mut command = Command::new(sluice_without(&stage, hierarchy));
+    command.args(["agent", "--manifests", stage.manifests(), "--pin-path", &pins]);
+    let parts = ["no cgroup2 filesystem is mounted", "mount -t cgroup2"];
+    check(&command.output().unwrap(), FAILED, &parts, &pins);
+}
+
+#[test]
+fn a_machine_without_bpffs_is_given_one() {
+    let stage = Stage::new(1).with("node1", "one").with("node1", "caller");
+    let web = service("web", "clusterIP: 10.96.0.10, ports: [{name: http, port: 80}]");
+    stage.write("web.yaml", &[web, stage.endpoints("web", &["one"])]);
+    let program = sluice_without(&stage, Path::new("/sys/fs/bpf"));
+    let options = AgentOptions::new(program, stage.manifests());
+    let agent = stage.cluster.start_agent("node1", &options).unwrap();
+    until_logged(&agent, &["mounted a bpf filesystem", "/sys/fs/bpf"]);
     stage.assert_who("caller", "10.96.0.10:80", Some(&["one"]));
 }
