@@ -24,7 +24,8 @@ fn an_agent_killed_and_started_again_costs_no_connection_and_catches_up() {
     let stage = stage.with("node1", "caller");
     let web = service(
         "web",
-        "type: NodePort, clusterIP: 10.96.0.10, ports: [{name: http, port: 80, nodePort: 30080}]",
+        "type: NodePort, clusterIP: 10.96.0.10, ports: [{name: http, port: 80, nodePort: 30080}, \
+         {name: dns, port: 53, protocol: UDP, nodePort: 30053}]",
     );
     let gone = service("gone", &format!("clusterIP: 10.96.0.11, {HTTP_PORT}"));
     let both = |pods| stage.endpoints("web", pods);
@@ -37,13 +38,21 @@ fn an_agent_killed_and_started_again_costs_no_connection_and_catches_up() {
     };
     let web_index = index_of(&inspect(&agent, "services"), "default/web:http");
 
-    let node_port = format!("{}:30080", stage.address("node1", true).unwrap());
-    let calling: Vec<(RunningProbe, &str)> = [("caller", "10.96.0.10:80"), ("client", &*node_port)]
-        .map(|(place, to)| {
-            let probe = Probe::tcp(to.parse().unwrap()).until_stopped().concurrency(2).recording();
-            (stage.cluster.start_probe(place, &probe).unwrap(), place)
-        })
-        .into();
+    let node = stage.address("node1", true).unwrap();
+    let cluster_ip: std::net::IpAddr = "10.96.0.10".parse().unwrap();
+    let calling: Vec<(RunningProbe, String)> = [
+        ("caller", Probe::tcp((cluster_ip, 80).into()).concurrency(2)),
+        ("caller", Probe::udp_unconnected((cluster_ip, 53).into())),
+        ("client", Probe::tcp((node, 30080).into()).concurrency(2)),
+        ("client", Probe::udp((node, 30053).into())),
+    ]
+    .into_iter()
+    .map(|(place, probe)| {
+        let what = format!("{:?} from {place}", probe.transport);
+        let probe = stage.cluster.start_probe(place, &probe.until_stopped().recording()).unwrap();
+        (probe, what)
+    })
+    .collect();
     thread::sleep(A_WHILE);
     agent.kill().unwrap();
     let added = service("added", &format!("clusterIP: 10.96.0.12, {HTTP_PORT}"));
@@ -52,18 +61,21 @@ fn an_agent_killed_and_started_again_costs_no_connection_and_catches_up() {
     stage.assert_who("caller", "10.96.0.10:80", Some(&["one", "two"]));
 
     let agent = stage.start("node1");
-    until_endpoints(&agent, "default/web:http", &["10.244.2.2:8080", "10.244.2.3:8080"]);
+    for (port, target) in [("http", 8080), ("dns", 5353)] {
+        let expected = [2, 3].map(|host| format!("10.244.2.{host}:{target}"));
+        until_endpoints(&agent, &format!("default/web:{port}"), &expected);
+    }
     let caught_up = now_ns();
     thread::sleep(A_WHILE);
-    for (probe, place) in calling {
+    for (probe, what) in calling {
         let report = probe.stop().unwrap();
-        assert_eq!(report.errors, Default::default(), "calls from {place}");
+        assert_eq!(report.errors, Default::default(), "{what}");
         let later = report.exchanges.iter().filter(|one| one.start_ns > caught_up);
         let by_three = later.clone().filter(|one| one.outcome.as_deref() == Ok("three")).count();
-        assert!(by_three > 0, "a pod that came meanwhile answers nobody in {place}");
+        assert!(by_three > 0, "a pod that came meanwhile answers no {what}");
         let by_one = later.filter(|one| one.outcome.as_deref() == Ok("one")).count();
-        assert_eq!(by_one, 0, "a pod that left meanwhile answers {place}");
-        println!("{place}: {} calls, none failed", report.answered());
+        assert_eq!(by_one, 0, "a pod that left meanwhile answers {what}");
+        println!("{what}: {} calls, none failed", report.answered());
     }
 
     let after = inspect(&agent, "status");

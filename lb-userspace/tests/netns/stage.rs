@@ -221,8 +221,13 @@ pub fn inspect(agent: &Agent, what: &str) -> Value {
 /// Waits until an agent's tables list exactly these endpoints of a Service's port, and tells how
 /// long it took.
 #[track_caller]
-pub fn until_endpoints(agent: &Agent, service_port: &str, expected: &[&str]) -> Duration {
-    let took = until(|| endpoints(agent, service_port) == expected);
+pub fn until_endpoints(
+    agent: &Agent,
+    service_port: &str,
+    expected: &[impl AsRef<str>],
+) -> Duration {
+    let took =
+        until(|| endpoints(agent, service_port).iter().eq(expected.iter().map(AsRef::as_ref)));
     took.unwrap_or_else(|| panic!("{service_port}: {:?}", endpoints(agent, service_port)))
 }
 
