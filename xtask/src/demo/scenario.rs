@@ -217,9 +217,17 @@ pub const SCENARIOS: &[Scenario] = &[
 pub const NOT_PROXIED: [(&str, &str); 2] =
     [("headless", "web-headless"), ("externalname", "elsewhere")];
 
-/// The same two calls again after the cluster has changed.
+/// What is called without pause while the cluster changes.
+#[rustfmt::skip]
+pub const MEANWHILE: &[Scenario] = &[
+    case("clusterip", "ClusterIP from a pod", Pod, "web", ClusterIp, ALL).within(In::First),
+    case("nodeport", "NodePort from outside", Client, "web-nodeport", NodePort("node2"), all_through("node2")),
+];
+
+/// What is called once more after a change. From outside by somebody else, as a client that uses
+/// one of its ports again within a minute comes to the pod it had before.
 #[rustfmt::skip]
 pub const AFTER_A_CHANGE: &[Scenario] = &[
     case("clusterip", "ClusterIP from a pod", Pod, "web", ClusterIp, ALL).within(In::First),
-    case("nodeport", "NodePort from outside", Client, "web-nodeport", NodePort("node2"), all_through("node2")),
+    case("nodeport", "NodePort from outside", Stranger, "web-nodeport", NodePort("node2"), all_through("node2")),
 ];
