@@ -27,8 +27,8 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     kernel::{
-        Dataplane, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs,
-        Settings, environment, sockets, sys,
+        Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
+        Programs, Settings, environment, sockets, sys,
     },
     maps::KernelTables,
     model::Node,
@@ -125,17 +125,34 @@ fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
         flags: program_flags(config, features),
         node_ports: config.node_ports,
     };
-    let object = if config.verbose { LOG_OBJECT } else { OBJECT };
-    let mut programs = Programs::load(object, &settings, pins)?;
-    let kernel_log = match config.verbose {
-        true => Some(kernel_log::Reader::new(programs.object())?),
-        false => None,
-    };
+    let (programs, kernel_log) = load_programs(config, &settings, pins)?;
     let tables =
         KernelTables::open(&pins.maps(), sys::Access::Write, features.has(Feature::Batch))?;
     let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, features);
     info!(object = ORIGIN, node = %config.node_name, pins = %pins.root().display(), "loaded");
     Ok(Loaded { dataplane, tables, kernel_log })
+}
+
+/// Loads the object that logs if that is wanted and the kernel takes it, else the other one.
+fn load_programs(
+    config: &Config,
+    settings: &Settings,
+    pins: &Pins,
+) -> Result<(Programs, Option<kernel_log::Reader>)> {
+    if config.verbose {
+        match Programs::load(LOG_OBJECT, settings, pins) {
+            Ok(mut programs) => {
+                let reader = kernel_log::Reader::new(programs.object())?;
+                return Ok((programs, Some(reader)));
+            }
+            // Older verifiers allow less stack, and log lines take some.
+            Err(error @ Error::Verifier { .. }) => {
+                warn!("no log lines from the kernel's programs: {}", Causes(&error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((Programs::load(OBJECT, settings, pins)?, None))
 }
 
 fn program_flags(config: &Config, features: &Features) -> u32 {

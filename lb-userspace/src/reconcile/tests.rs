@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, net::IpAddr, sync::mpsc::Receiver};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, mpsc::Receiver},
+};
 
 use super::*;
 use crate::{
