@@ -100,9 +100,8 @@ impl<'a> Changer<'a> {
     fn change(&mut self, next: Vec<usize>) -> Duration {
         let plan = self.planner.plan([(paths::name(), paths::service(self.stage, &next))]);
         assert_eq!(plan.rejections, []);
-        let joining = next.iter().filter(|pod| !self.now.contains(pod));
         let begun_ns = now_ns();
-        for pod in joining.filter(|_| !self.now.is_empty()) {
+        for pod in next.iter().filter(|pod| !self.now.contains(pod)) {
             self.history.put_back(*pod, begun_ns);
         }
         self.tables.apply(&plan.ops).unwrap();

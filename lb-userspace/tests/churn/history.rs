@@ -36,9 +36,11 @@ impl History {
         self.absences[pod].push(Absence { from_ns, until_ns: u64::MAX });
     }
 
-    /// A pod is about to be put back.
+    /// A pod is about to be put back, or in for the first time.
     pub fn put_back(&mut self, pod: usize, until_ns: u64) {
-        self.absences[pod].last_mut().unwrap().until_ns = until_ns;
+        if let Some(absence) = self.absences[pod].last_mut() {
+            absence.until_ns = until_ns;
+        }
     }
 
     /// Looks for answers by pods that were out.

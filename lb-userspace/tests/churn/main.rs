@@ -26,8 +26,8 @@ const SECONDS: &str = "SLUICE_CHURN_SECONDS";
 const SHORT: u64 = 5;
 /// The same in every run, and printed: what it picks can be picked again.
 const SEED: u64 = 0x51ce;
-/// An exchange that took longer lost a packet: TCP sends its first one again after a second.
-const LOST: Duration = Duration::from_millis(950);
+/// How many wrong answers of a client are shown.
+const EXAMPLES: usize = 3;
 
 #[test]
 fn no_client_notices_that_endpoints_change() {
@@ -48,7 +48,7 @@ fn no_client_notices_that_endpoints_change() {
     for (path, report) in paths.iter().zip(&reports) {
         let met = history.judge(&report.exchanges);
         println!(
-            "{:34} {:6} answered, {} failed {:?}, {} by the removed, {} undecided, longest {:.1} ms",
+            "{:33} {:6} answered, {} failed {:?}, {} by the removed, {} undecided, longest {:.1} ms",
             path.name,
             report.answered(),
             report.failed(),
@@ -57,22 +57,19 @@ fn no_client_notices_that_endpoints_change() {
             met.undecided,
             report.latency.max_us / 1e3,
         );
-        let late = report.latency.max_us > LOST.as_micros() as f64;
-        let faults = [
+        met.removed.iter().take(EXAMPLES).for_each(|line| println!("    {line}"));
+        for (is, fault) in [
+            (report.answered() == 0, "was never answered"),
             (report.failed() > 0, "failed"),
             (!met.removed.is_empty(), "met a removed pod"),
-            (late, "lost packets"),
-            (report.answered() == 0, "was never answered"),
-        ];
-        let faults = faults.into_iter().filter(|(is, _)| *is);
-        complaints.extend(faults.map(|(_, what)| format!("{} {what}", path.name)));
-        met.removed.iter().take(3).for_each(|line| println!("    {line}"));
-    }
-    for (counter, count) in stage.counters() {
-        println!("{:34} {count:6}", counter.label());
-        if is_fault(counter) {
-            complaints.push(format!("{} is {count}", counter.label()));
+        ] {
+            complaints.extend(is.then(|| format!("{} {fault}", path.name)));
         }
+    }
+    // A packet that was dropped may have been sent again: its client tells nothing of it.
+    for (counter, count) in stage.counters() {
+        println!("{:33} {count:6}", counter.label());
+        complaints.extend(is_fault(counter).then(|| format!("{} is {count}", counter.label())));
     }
     made.assert_enough();
     assert_eq!(complaints, [] as [String; 0]);

@@ -15,7 +15,7 @@ use crate::stage::{CALLER, LOCAL, NODE, POD_PORT, PODS, Stage};
 
 const PORT: u16 = 80;
 const NODE_PORT: u16 = 30_080;
-/// Long enough for a packet that was lost to be sent again, which is told by the latency.
+/// Longer than a busy machine lets a client wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client that calls without pause.
