@@ -7,24 +7,27 @@
 #[path = "../xtask/src/build_ebpf/sources.rs"]
 mod sources;
 
-use anyhow::{Context as _, Result, bail};
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 const OBJECT: &str = "sluice.bpf.o";
 const LOG_OBJECT: &str = "sluice-log.bpf.o";
 const RECORD: &str = "TOOLCHAIN";
 
-fn main() -> Result<()> {
-    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("not started by cargo")?);
-    let root = here.parent().context("the agent is not in a workspace")?;
+fn main() {
+    if let Err(message) = choose() {
+        println!("cargo::error={message}");
+    }
+}
+
+fn choose() -> Result<(), String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.parent().ok_or("the agent is not in a workspace")?;
     let fresh = root.join("target/bpf");
     let kept = root.join("lb-ebpf/prebuilt");
     watch(root, &fresh, &kept);
 
-    let wanted = sources::hash_sources(root).context("cannot read the kernel sources")?;
+    let wanted = sources::hash_sources(root)
+        .map_err(|error| format!("cannot read the sources of the kernel object: {error}"))?;
     let (folder, origin) = if made_of(&fresh, &wanted) {
         (fresh, "fresh")
     } else if kept.join(OBJECT).is_file() {
@@ -36,7 +39,7 @@ fn main() -> Result<()> {
         }
         (kept, "kept")
     } else {
-        bail!("there is no kernel object: `cargo xtask build-ebpf` makes it");
+        return Err("there is no kernel object: `cargo xtask build-ebpf` makes it".to_owned());
     };
     println!("cargo::rustc-env=SLUICE_BPF_OBJECT={}", folder.join(OBJECT).display());
     println!("cargo::rustc-env=SLUICE_BPF_LOG_OBJECT={}", folder.join(LOG_OBJECT).display());

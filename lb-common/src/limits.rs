@@ -40,6 +40,14 @@ pub const SNAT_PORT_LAST: u16 = NODE_PORT_FIRST - 1;
 /// How many source ports are tried for a new flow before it is dropped.
 pub const SNAT_TRIES: u32 = 16;
 
+/// A TCP connection that has seen a FIN or RST, and nothing else for so long, is over at both ends:
+/// Linux keeps TIME_WAIT this long. Its source port may be given to another flow.
+pub const TCP_CLOSED_S: u32 = 60;
+/// As conntrack's default for UDP that went both ways.
+pub const UDP_IDLE_S: u32 = 120;
+/// As kube-proxy sets conntrack's timeout of an established connection.
+pub const TCP_IDLE_S: u32 = 86_400;
+
 /// A flow entry is written at most once in this many jiffies (a quarter of a second to two and a
 /// half, by the kernel's HZ): packets in between cost no store.
 pub const FLOW_REFRESH_JIFFIES: u32 = 250;

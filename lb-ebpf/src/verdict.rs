@@ -9,6 +9,8 @@ pub enum Verdict {
     /// On to whoever comes next (the next program, the host's stack): untouched if it is not ours,
     /// rewritten if the stack is to deliver it.
     Pass,
+    /// No flow knows it, untouched: whether a service does is asked next.
+    Unknown,
     /// Untouched, from XDP to tc, which can always finish what XDP cannot; counted.
     LeaveToTc(Counter),
     /// Rewritten, out of the device with this ifindex.

@@ -7,7 +7,7 @@
 //! works; `sluice cleanup` takes it away.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -27,8 +27,8 @@ use tracing::{info, warn};
 use crate::{
     config::Config,
     kernel::{
-        Dataplane, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs, Settings,
-        environment, sockets, sys,
+        Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
+        Programs, Settings, environment, sockets, sys,
     },
     maps::KernelTables,
     model::Node,
@@ -36,7 +36,7 @@ use crate::{
     reconcile::{Event, Parts, Programmed, Reconciler},
     task::grace,
     telemetry::{Causes, kernel_log},
-    watch::{FileSource, NetSource, Ranges, Selection},
+    watch::{DeviceNet, FileSource, NetSource, Ranges, Selection},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
@@ -46,8 +46,6 @@ const EVENTS: usize = 64;
 struct Loaded {
     dataplane: Dataplane,
     tables: KernelTables,
-    cgroup: PathBuf,
-    features: Features,
     kernel_log: Option<kernel_log::Reader>,
 }
 
@@ -59,12 +57,18 @@ struct Loaded {
 pub async fn run(config: Config) -> Result<()> {
     // From the first moment: a signal during a start must not be lost.
     let stop = Stop::new().context("waiting for signals")?;
-    let pins = Pins::new(&config.pin_path);
     environment::check_rights()?;
+    let cgroup = match &config.cgroup {
+        Some(cgroup) => cgroup.clone(),
+        None => environment::find_cgroup2()?,
+    };
+    environment::cgroup_id(&cgroup)?;
+    let features = Features::probe()?;
+    let pins = Pins::new(&config.pin_path);
     environment::ensure_bpffs(pins.root())?;
     pins.prepare()?;
     let _lock = pins.lock()?;
-    let loaded = load(&config, &pins)?;
+    let loaded = load(&config, &pins, &features)?;
     let ranges = Ranges {
         service_cidrs: config.service_cidrs.clone(),
         node_ports: config.node_ports.0..=config.node_ports.1,
@@ -77,13 +81,13 @@ pub async fn run(config: Config) -> Result<()> {
     let (grace, requests) = grace::pair();
     let (programmed, progress) = channel::channel(Programmed::default());
     let (severed, to_close) = std::sync::mpsc::channel();
-    let wait = loaded.features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
+    let wait = features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
     let grace_over = events.clone();
     thread::Builder::new().name("grace".into()).spawn(move || {
         grace::serve(&requests, wait, || grace_over.blocking_send(Event::GraceOver).is_ok());
     })?;
-    let cgroup = loaded.cgroup.clone();
-    thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &cgroup))?;
+    let theirs = cgroup.clone();
+    thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &theirs))?;
 
     let reconciler = Reconciler::new(Parts {
         tables: loaded.tables,
@@ -100,7 +104,7 @@ pub async fn run(config: Config) -> Result<()> {
     tasks.spawn(forward(news, Event::News, events.clone()));
     tasks.spawn(async { network.run().await.context("following this node's network") });
     tasks.spawn(forward(net, Event::NodeNet, events.clone()));
-    tasks.spawn(keep_attached(loaded.dataplane, loaded.cgroup, progress, events.clone()));
+    tasks.spawn(keep_attached(loaded.dataplane, cgroup, progress, events.clone()));
     tasks.spawn(stop.forward(events));
     if let Some(reader) = loaded.kernel_log {
         thread::Builder::new().name("kernel-log".into()).spawn(|| reader.run())?;
@@ -114,29 +118,41 @@ pub async fn run(config: Config) -> Result<()> {
 }
 
 /// Loads programs and opens tables; nothing is attached yet.
-fn load(config: &Config, pins: &Pins) -> Result<Loaded> {
-    let cgroup = match &config.cgroup {
-        Some(cgroup) => cgroup.clone(),
-        None => environment::find_cgroup2()?,
-    };
-    environment::cgroup_id(&cgroup)?;
-    let features = Features::probe()?;
+fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
+    environment::lift_memory_limit();
     let settings = Settings {
         sizes: config.sizes,
-        flags: program_flags(config, &features),
+        flags: program_flags(config, features),
         node_ports: config.node_ports,
     };
-    let object = if config.verbose { LOG_OBJECT } else { OBJECT };
-    let mut programs = Programs::load(object, &settings, pins)?;
-    let kernel_log = match config.verbose {
-        true => Some(kernel_log::Reader::new(programs.object())?),
-        false => None,
-    };
+    let (programs, kernel_log) = load_programs(config, &settings, pins)?;
     let tables =
         KernelTables::open(&pins.maps(), sys::Access::Write, features.has(Feature::Batch))?;
-    let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, &features);
+    let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, features);
     info!(object = ORIGIN, node = %config.node_name, pins = %pins.root().display(), "loaded");
-    Ok(Loaded { dataplane, tables, cgroup, features, kernel_log })
+    Ok(Loaded { dataplane, tables, kernel_log })
+}
+
+/// Loads the object that logs if that is wanted and the kernel takes it, else the other one.
+fn load_programs(
+    config: &Config,
+    settings: &Settings,
+    pins: &Pins,
+) -> Result<(Programs, Option<kernel_log::Reader>)> {
+    if config.verbose {
+        match Programs::load(LOG_OBJECT, settings, pins) {
+            Ok(mut programs) => {
+                let reader = kernel_log::Reader::new(programs.object())?;
+                return Ok((programs, Some(reader)));
+            }
+            // Older verifiers allow less stack, and log lines take some.
+            Err(error @ Error::Verifier { .. }) => {
+                warn!("no log lines from the kernel's programs: {}", Causes(&error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((Programs::load(OBJECT, settings, pins)?, None))
 }
 
 fn program_flags(config: &Config, features: &Features) -> u32 {
@@ -189,7 +205,7 @@ async fn keep_attached(
     let (mut devices, mut failed) = (first.devices, BTreeSet::new());
     let mut is_first = true;
     loop {
-        let errors = dataplane.follow_devices(&devices);
+        let errors = dataplane.follow_devices(&external(&devices));
         let messages: BTreeSet<_> = errors.iter().map(|error| Causes(error).to_string()).collect();
         messages.difference(&failed).for_each(|message| warn!("{message}"));
         failed = messages;
@@ -200,6 +216,12 @@ async fn keep_attached(
             }
             let services = first.services.unwrap_or_default();
             info!("programmed: {services} services, {} devices", devices.len());
+            if devices.is_empty() {
+                warn!(
+                    "no external device was found: clients outside this node are not served until \
+                     one that --interfaces names, or that routes use, comes up"
+                );
+            }
         }
         tokio::select! {
             changed = progress.changed() => changed?,
@@ -207,6 +229,15 @@ async fn keep_attached(
         }
         devices = progress.borrow_and_update().devices.clone();
     }
+}
+
+/// The devices as the kernel side wants them described.
+fn external(devices: &BTreeMap<u32, DeviceNet>) -> BTreeMap<u32, ExternalDevice> {
+    let describe = |device: &DeviceNet| ExternalDevice {
+        name: device.name.as_str().into(),
+        veth: device.kind.as_deref() == Some("veth"),
+    };
+    devices.iter().map(|(ifindex, device)| (*ifindex, describe(device))).collect()
 }
 
 /// Closes UDP sockets whose backend no service has any more. Ends with the agent.

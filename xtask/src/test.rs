@@ -5,7 +5,7 @@
 //! | unit | every crate's own tests, on this machine's processor | nothing |
 //! | packets | packet tables through the kernel's test-run | root, as do those below |
 //! | sockets | real sockets in a private cgroup | |
-//! | netns | the testbed itself, the watch on devices, whole agents among namespaces | |
+//! | netns | the testbed itself, devices, real tables and hooks, whole agents | |
 //!
 //! A rung that lacks a right fails; it is never passed over.
 
@@ -57,6 +57,7 @@ const PRIVILEGED: [Rung; 3] = [
         targets: &[
             Target { folder: "xtask/testbed", name: "cluster" },
             agent("netdev"),
+            agent("tables"),
             agent("netns"),
         ],
     },
@@ -229,7 +230,29 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{PRIVILEGED, Tally, workspace};
+    use std::fs;
+
+    /// Names of the test targets that a manifest builds only on request.
+    fn on_request(manifest: &str) -> impl Iterator<Item = &str> {
+        let targets = manifest.split("[[test]]").skip(1);
+        targets.filter(|target| target.contains("\"privileged\"")).filter_map(|target| {
+            let line = target.lines().find_map(|line| line.strip_prefix("name = "));
+            line.map(|name| name.trim_matches('"'))
+        })
+    }
+
+    #[test]
+    fn every_privileged_target_stands_on_a_rung() {
+        for folder in ["lb-userspace", "xtask/testbed"] {
+            let manifest = workspace::root().join(folder).join("Cargo.toml");
+            for name in on_request(&fs::read_to_string(manifest).unwrap()) {
+                let mut targets = PRIVILEGED.iter().flat_map(|rung| rung.targets);
+                let stands = targets.any(|target| target.folder == folder && target.name == name);
+                assert!(stands, "{folder}: nobody would run the test target {name}");
+            }
+        }
+    }
 
     #[track_caller]
     fn check(output: &str, expected: [u32; 4]) {

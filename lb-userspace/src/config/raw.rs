@@ -37,15 +37,15 @@ pub struct RawAgent {
     /// Let clients from outside the cluster use ClusterIPs
     #[arg(long)]
     pub external_cluster_ip: bool,
-    /// See [`RawTables`].
-    #[command(flatten)]
-    pub tables: RawTables,
     /// Log more, the kernel side included
     #[arg(short, long)]
     pub verbose: bool,
     /// How log lines are written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+    /// Last, as flags after its heading would stand below it.
+    #[command(flatten)]
+    pub tables: RawTables,
 }
 
 /// Default of `--pin-path`.

@@ -23,7 +23,7 @@ use super::{
 /// Where XDP programs may run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum XdpMode {
-    /// In the driver if it can, else nowhere.
+    /// In the driver if it can and it pays, else nowhere.
     #[default]
     Auto,
     /// In the driver.
@@ -34,17 +34,33 @@ pub enum XdpMode {
     Off,
 }
 
+/// A device that is to carry our programs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExternalDevice {
+    /// Its name, for people.
+    pub name: Arc<str>,
+    /// It is one end of a veth pair.
+    pub veth: bool,
+}
+
 /// Name of the mode in which the driver runs XDP.
 const NATIVE: &str = "native";
+/// Name of the mode in which the stack does.
+const GENERIC: &str = "generic";
+const MODES: [&str; 2] = [NATIVE, GENERIC];
 
 impl XdpMode {
     /// Name and attachment flags of the mode; `None` if nothing is attached.
-    fn attachment(self) -> Option<(&'static str, u32)> {
+    ///
+    /// On a veth it does not pay: packets from this machine carry partial checksums, which XDP must
+    /// leave to tc, and a frame sent to a far end that does not poll is lost without a trace.
+    fn attachment(self, veth: bool) -> Option<(&'static str, u32)> {
         const IN_STACK: u32 = 1 << 1;
         const IN_DRIVER: u32 = 1 << 2;
         match self {
+            Self::Auto if veth => None,
             Self::Auto | Self::Native => Some((NATIVE, IN_DRIVER)),
-            Self::Generic => Some(("generic", IN_STACK)),
+            Self::Generic => Some((GENERIC, IN_STACK)),
             Self::Off => None,
         }
     }
@@ -86,15 +102,15 @@ impl Devices {
         &mut self,
         programs: &mut Programs,
         pins: &Pins,
-        wanted: &BTreeMap<u32, Arc<str>>,
+        wanted: &BTreeMap<u32, ExternalDevice>,
     ) -> Vec<Error> {
         let mut errors = Vec::new();
-        for (&ifindex, name) in wanted {
+        for (&ifindex, device) in wanted {
             if self.attached.contains_key(&ifindex) {
                 continue;
             }
-            match self.attach(programs, pins, ifindex, name) {
-                Ok(()) => _ = self.attached.insert(ifindex, Arc::clone(name)),
+            match self.attach(programs, pins, ifindex, device) {
+                Ok(()) => _ = self.attached.insert(ifindex, Arc::clone(&device.name)),
                 Err(error) => errors.push(error),
             }
         }
@@ -119,8 +135,9 @@ impl Devices {
         programs: &mut Programs,
         pins: &Pins,
         ifindex: u32,
-        name: &str,
+        device: &ExternalDevice,
     ) -> Result<(), Error> {
+        let name = &*device.name;
         for hook in Hook::TC {
             if self.tcx {
                 let pin = format!("{}-{ifindex}", hook.program);
@@ -130,7 +147,7 @@ impl Devices {
                 attach_filter(programs, hook, name)?;
             }
         }
-        let xdp = self.attach_xdp(programs, pins, ifindex, name)?;
+        let xdp = self.attach_xdp(programs, pins, ifindex, device)?;
         if xdp == NATIVE {
             self.native.insert(ifindex);
         }
@@ -145,18 +162,28 @@ impl Devices {
         programs: &Programs,
         pins: &Pins,
         ifindex: u32,
-        name: &str,
+        device: &ExternalDevice,
     ) -> Result<&'static str, Error> {
-        let Some((mode, flags)) = self.mode.attachment() else { return Ok("off") };
+        let name = &*device.name;
+        let attachment = self.mode.attachment(device.veth);
+        for other in
+            MODES.into_iter().filter(|mode| attachment.is_none_or(|(ours, _)| ours != *mode))
+        {
+            // A device takes one XDP program: an earlier agent's in another mode must go first.
+            let pin = xdp_pin(ifindex, other);
+            pins.take_over_link(&pin)?;
+            links::release(&pins.link(&pin))?;
+        }
+        let Some((mode, flags)) = attachment else { return Ok("off") };
         if self.refused.contains(&ifindex) {
             return Ok("off");
         }
-        let pin = format!("{}-{ifindex}-{mode}", Hook::XDP.program);
+        let pin = xdp_pin(ifindex, mode);
         let wanted = device_link(Hook::XDP, &pin, ifindex, name, flags);
         match links::hold(pins, programs.descriptor(Hook::XDP)?, &wanted) {
             Ok(_) => Ok(mode),
             Err(Error::Attach { source, .. }) if self.mode == XdpMode::Auto => {
-                warn!(device = name, "the driver takes no XDP program, tc does all: {source}");
+                warn!(device = name, "no XDP in the driver, tc does all of it: {source}");
                 self.refused.insert(ifindex);
                 Ok("off")
             }
@@ -164,13 +191,11 @@ impl Devices {
         }
     }
 
-    /// Removes the links of devices that are not wanted, and of XDP modes that are not.
-    fn sweep(&mut self, pins: &Pins, wanted: &BTreeMap<u32, Arc<str>>) -> Result<(), Error> {
-        let mode = self.mode.attachment().map(|(mode, _)| mode);
+    /// Removes the links of devices that are not wanted.
+    fn sweep(&mut self, pins: &Pins, wanted: &BTreeMap<u32, ExternalDevice>) -> Result<(), Error> {
         for link in links::pinned(pins)? {
             let Some(ifindex) = link.ifindex else { continue };
-            let other_mode = link.mode.is_some() && link.mode.as_deref() != mode;
-            if !wanted.contains_key(&ifindex) || other_mode {
+            if !wanted.contains_key(&ifindex) {
                 debug!("removing {}", link.path.display());
                 links::release(&link.path)?;
             }
@@ -187,6 +212,10 @@ impl Devices {
             remove_filters(name);
         }
     }
+}
+
+fn xdp_pin(ifindex: u32, mode: &str) -> String {
+    format!("{}-{ifindex}-{mode}", Hook::XDP.program)
 }
 
 fn device_link<'a>(
@@ -237,7 +266,7 @@ pub fn remove_filters(name: &str) -> usize {
     Hook::TC.into_iter().filter(|hook| removed(*hook)).count()
 }
 
-fn remove_filters_except(wanted: &BTreeMap<u32, Arc<str>>) {
+fn remove_filters_except(wanted: &BTreeMap<u32, ExternalDevice>) {
     for device in nix::net::if_::if_nameindex().iter().flatten() {
         if !wanted.contains_key(&device.index()) {
             remove_filters(&device.name().to_string_lossy());

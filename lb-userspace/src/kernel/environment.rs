@@ -8,9 +8,10 @@ use std::{
 
 use nix::{
     mount::{MsFlags, mount},
+    sys::resource::{RLIM_INFINITY, Resource, setrlimit},
     sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC, statfs},
 };
-use tracing::info;
+use tracing::{debug, info};
 
 use super::Error;
 
@@ -46,6 +47,14 @@ fn missing(mask: u64) -> Vec<&'static str> {
     RIGHTS.iter().filter(|(_, any_of)| mask & any_of == 0).map(|(name, _)| *name).collect()
 }
 
+/// Lifts the limit on locked memory, which kernels before 5.11 count tables against.
+pub fn lift_memory_limit() {
+    // Newer kernels do not ask; on an older one the first table that is refused says so.
+    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+        debug!("lifting the limit on locked memory: {error}");
+    }
+}
+
 /// Makes sure that pins can be made below `pin_path`, mounting a bpf filesystem at its usual place
 /// if that is what is missing.
 ///
@@ -58,8 +67,7 @@ pub fn ensure_bpffs(pin_path: &Path) -> Result<(), Error> {
     }
     let usual = Path::new(BPFFS);
     if !pin_path.starts_with(usual) || !usual.is_dir() {
-        let mount_point = usual.to_path_buf();
-        return Err(Error::NotBpffs { path: pin_path.to_path_buf(), mount_point });
+        return Err(Error::NotBpffs(pin_path.to_path_buf()));
     }
     mount(Some("bpf"), usual, Some("bpf"), MsFlags::empty(), Some("mode=0700"))
         .map_err(|error| Error::MountBpffs { path: usual.to_path_buf(), source: error.into() })?;
@@ -104,6 +112,19 @@ pub fn cgroup_id(path: &Path) -> Result<u64, Error> {
         Ok(folder) if is_cgroup2 && folder.is_dir() => Ok(folder.ino()),
         _ => Err(Error::NotCgroup2(path.to_path_buf())),
     }
+}
+
+/// The path of the cgroup that the kernel knows by a number, if it is still there.
+pub fn cgroup_path(id: u64) -> Option<PathBuf> {
+    let mut folders = vec![find_cgroup2().ok()?];
+    while let Some(folder) = folders.pop() {
+        if fs::metadata(&folder).is_ok_and(|metadata| metadata.ino() == id) {
+            return Some(folder);
+        }
+        let children = fs::read_dir(&folder).into_iter().flatten().flatten();
+        folders.extend(children.map(|child| child.path()).filter(|path| path.is_dir()));
+    }
+    None
 }
 
 #[cfg(test)]

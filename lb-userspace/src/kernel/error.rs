@@ -34,15 +34,10 @@ pub enum Error {
     ReadRights(#[source] io::Error),
     /// The folder for pins is on another filesystem.
     #[error(
-        "{} is not on a bpf filesystem; mount one with `mount -t bpf bpf {}` or choose another \
-         --pin-path", path.display(), mount_point.display()
+        "{} is not on a bpf filesystem: choose a --pin-path below one; `mount -t bpf bpf \
+         /sys/fs/bpf` makes one if there is none", .0.display()
     )]
-    NotBpffs {
-        /// The pin path.
-        path: PathBuf,
-        /// Where one could be mounted.
-        mount_point: PathBuf,
-    },
+    NotBpffs(PathBuf),
     /// bpffs could not be mounted.
     #[error("mounting a bpf filesystem at {}", path.display())]
     MountBpffs {

@@ -22,12 +22,11 @@ pub mod sys;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Arc,
 };
 
 use tracing::{info, warn};
 
-pub use device::XdpMode;
+pub use device::{ExternalDevice, XdpMode};
 pub use error::Error;
 pub use features::{Feature, Features};
 pub use links::{Pinned, pinned};
@@ -65,7 +64,7 @@ impl Dataplane {
 
     /// Makes these devices, by ifindex, the ones that carry the packet programs. Whatever failed is
     /// tried again with the next call.
-    pub fn follow_devices(&mut self, wanted: &BTreeMap<u32, Arc<str>>) -> Vec<Error> {
+    pub fn follow_devices(&mut self, wanted: &BTreeMap<u32, ExternalDevice>) -> Vec<Error> {
         self.devices.follow(&mut self.programs, &self.pins, wanted)
     }
 

@@ -14,7 +14,6 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,7 +28,7 @@ use crate::{
     plan::{Capacities, Plan, Planner, Retired},
     task::grace::Grace,
     telemetry::Causes,
-    watch::{News, NodeNet},
+    watch::{DeviceNet, News, NodeNet},
 };
 use node::NodeRows;
 use rejections::Standing;
@@ -55,7 +54,7 @@ pub struct Programmed {
     /// How many Services there are; `None` before the first plan was written.
     pub services: Option<usize>,
     /// The devices that the tables know, by ifindex: where packet programs belong.
-    pub devices: BTreeMap<u32, Arc<str>>,
+    pub devices: BTreeMap<u32, DeviceNet>,
 }
 
 /// What the loop is given to work with.
@@ -80,8 +79,8 @@ pub struct Parts<T> {
 pub struct Reconciler<T> {
     parts: Parts<T>,
     model: Model,
-    /// Names of the devices that the tables know.
-    devices: BTreeMap<u32, Arc<str>>,
+    /// The devices that the tables know.
+    devices: BTreeMap<u32, DeviceNet>,
     /// What the tables hold; `None` until they were read, and after a write has failed.
     planner: Option<Planner>,
     net: Option<NodeNet>,
@@ -242,7 +241,7 @@ impl<T: Tables> Reconciler<T> {
         }
         let rows = NodeRows::new(net, &self.parts.node_port_addresses, &self.native);
         let plan = planner.plan_node(&rows.addresses, &rows.devices);
-        self.devices = rows.names;
+        self.devices = net.devices.clone();
         let ops = plan.ops.len();
         self.perform(plan)?;
         Ok(ops)

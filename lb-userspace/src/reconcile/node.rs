@@ -1,9 +1,6 @@
 //! From this node's network to the rows that the programs read of it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::{
     Address, Be32,
@@ -20,8 +17,6 @@ pub(super) struct NodeRows {
     pub(super) addresses: BTreeMap<Address, u32>,
     /// `DEVICES`.
     pub(super) devices: BTreeMap<u32, Device>,
-    /// Names of the devices.
-    pub(super) names: BTreeMap<u32, Arc<str>>,
 }
 
 impl NodeRows {
@@ -37,7 +32,6 @@ impl NodeRows {
                 flags,
             };
             rows.devices.insert(*ifindex, row);
-            rows.names.insert(*ifindex, found.name.as_str().into());
         }
         for address in net.addresses.keys() {
             let is_primary = net.devices.values().any(|device| {

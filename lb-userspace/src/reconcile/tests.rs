@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, net::IpAddr, sync::mpsc::Receiver};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, mpsc::Receiver},
+};
 
 use super::*;
 use crate::{
@@ -209,7 +213,7 @@ fn sockets_of_an_endpoint_that_nobody_has_are_to_be_closed() {
 fn a_device_is_announced_when_its_row_is_there_and_flagged_when_xdp_runs() {
     let mut bench = Bench::ready(&FakeTables::default());
     bench.turn([news(&[])]);
-    assert_eq!(bench.programmed.borrow().devices, [(7, "eth0".into())].into());
+    assert_eq!(bench.programmed.borrow().devices[&7].name, "eth0");
     assert_eq!(bench.content().devices[&7].flags, 0);
     bench.turn([Event::NativeXdp([7].into())]);
     assert_eq!(bench.content().devices[&7].flags, flags::XDP);

@@ -10,8 +10,8 @@ use crate::config::LogFormat;
 
 /// Starts logging to standard error. `RUST_LOG` overrides what is logged.
 pub fn start(format: LogFormat, verbose: bool) {
-    // The loader's debug lines print whole objects; its warnings are what matters.
-    let level = if verbose { "debug,aya=info,aya_obj=info" } else { "info" };
+    // Our own lines and those of the programs; the libraries print whole objects and messages.
+    let level = if verbose { "info,lb=debug,lb_userspace=debug" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = lines::Subscriber::builder()
         .with_env_filter(filter)

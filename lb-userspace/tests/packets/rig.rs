@@ -255,8 +255,9 @@ fn meet_neighbours(cluster: &Cluster) -> Vec<Worker> {
 }
 
 type Flows<F> = aya::maps::HashMap<MapData, FlowKeyOf<F>, FlowOf<F>>;
+type Entries<F> = Vec<(FlowKeyOf<F>, FlowOf<F>)>;
 
-fn open<F: Family>(path: &Path) -> (Flows<F>, Vec<(FlowKeyOf<F>, FlowOf<F>)>)
+fn open<F: Family>(path: &Path) -> (Flows<F>, Entries<F>)
 where
     FlowKeyOf<F>: Pod,
     FlowOf<F>: Pod,

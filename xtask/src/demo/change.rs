@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::{
     expect::{About, Finding},
     manifests::Pod,
-    scenario::AFTER_A_CHANGE,
+    scenario::WHILE_IT_CHANGES,
     stage::Stage,
 };
 
@@ -55,7 +55,7 @@ impl Change {
 /// Makes a change under the eyes of clients, and tells what they met.
 pub fn make(stage: &mut Stage, change: Change) -> Result<Vec<Finding>> {
     let family = stage.families()[0];
-    let calling = AFTER_A_CHANGE
+    let calling = WHILE_IT_CHANGES
         .iter()
         .map(|scenario| stage.start_calling(scenario, family))
         .collect::<Result<Vec<_>>>()?;

@@ -21,7 +21,7 @@ use self::{
     change::CHANGES,
     expect::{About, Facts, Finding, judge},
     scenario::{AFTER_A_CHANGE, NOT_PROXIED, SCENARIOS, Scenario},
-    stage::Stage,
+    stage::{Plan, Stage},
     tables::Family,
 };
 use crate::{command, interrupt::Interrupt, kernel_object, rights, workspace};
@@ -42,6 +42,10 @@ pub struct Args {
     /// Address families of the cluster
     #[arg(long, value_enum, default_value = "both")]
     family: FamilyChoice,
+    /// Give the nodes devices like network cards and let XDP take what it can; on plain veth
+    /// devices agents leave everything to tc
+    #[arg(long)]
+    xdp: bool,
     /// Use this agent instead of building one
     #[arg(long, value_name = "PATH")]
     sluice: Option<PathBuf>,
@@ -98,11 +102,14 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let interrupt = Interrupt::listen()?;
     let bar = progress();
-    let examples = workspace::root().join("deploy/examples");
-    let stage =
-        Stage::raise(args.family.into(), &sluice, &examples, &args.agent_arguments, &|doing| {
-            bar.set_message(doing.to_owned());
-        })?;
+    let plan = Plan {
+        families: args.family.into(),
+        like_hardware: args.xdp,
+        sluice,
+        examples: workspace::root().join("deploy/examples"),
+        agent_arguments: args.agent_arguments.clone(),
+    };
+    let stage = Stage::raise(&plan, &|doing| bar.set_message(doing.to_owned()))?;
     let mut tour =
         Tour { stage, bar, requests: args.requests, interrupt, held: 0, off: Vec::new() };
     tour.introduce();

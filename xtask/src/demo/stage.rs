@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,20 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// How long agents may take to follow a change of the manifests.
 const FOLLOWING: Duration = Duration::from_secs(5);
 
+/// What is to be built.
+pub struct Plan {
+    /// The cluster's address families.
+    pub families: Families,
+    /// Devices behave as network cards do, and XDP is used.
+    pub like_hardware: bool,
+    /// The agent.
+    pub sluice: PathBuf,
+    /// The folder of manifests.
+    pub examples: PathBuf,
+    /// Further arguments for the agents.
+    pub agent_arguments: Vec<OsString>,
+}
+
 /// See the module.
 pub struct Stage {
     servers: BTreeMap<String, Worker>,
@@ -65,17 +79,13 @@ pub struct Stage {
 
 impl Stage {
     /// Builds it, telling what is done at the moment.
-    pub fn raise(
-        families: Families,
-        sluice: &Path,
-        examples: &Path,
-        agent_arguments: &[OsString],
-        tell: &dyn Fn(&str),
-    ) -> Result<Self> {
+    pub fn raise(plan: &Plan, tell: &dyn Fn(&str)) -> Result<Self> {
         tell("making nodes out of network namespaces");
-        let launcher = Launcher::this_program()?;
-        let mut cluster = Cluster::builder(launcher).families(families).nodes(NODES).build()?;
-        let manifests = Manifests::copy(examples, cluster.folder().join("manifests"))?;
+        let builder = Cluster::builder(Launcher::this_program()?);
+        let builder = builder.families(plan.families).nodes(NODES);
+        let builder = if plan.like_hardware { builder.like_hardware() } else { builder };
+        let mut cluster = builder.build()?;
+        let manifests = Manifests::copy(&plan.examples, cluster.folder().join("manifests"))?;
         let pods = manifests.pods()?;
         let mut servers = BTreeMap::new();
         for pod in &pods {
@@ -85,12 +95,15 @@ impl Stage {
         }
         for (network, node) in ROUTES {
             let network: ipnet::IpNet = network.parse()?;
-            if families.contain(network.addr()) {
+            if plan.families.contain(network.addr()) {
                 cluster.route(network, node)?;
             }
         }
-        let mut options = AgentOptions::new(sluice, manifests.folder());
-        options.arguments = agent_arguments.to_vec();
+        let mut options = AgentOptions::new(&plan.sluice, manifests.folder());
+        options.arguments.clone_from(&plan.agent_arguments);
+        if plan.like_hardware {
+            options = options.argument("--xdp").argument("native");
+        }
         let nodes: Vec<String> = cluster.nodes().map(str::to_owned).collect();
         let mut agents = Vec::new();
         for node in &nodes {
@@ -98,7 +111,7 @@ impl Stage {
             agents.push(cluster.start_agent(node, &options)?);
         }
         let tables = tables(&agents[0])?;
-        Ok(Self { servers, agents, manifests, pods, tables, cluster, families })
+        Ok(Self { servers, agents, manifests, pods, tables, cluster, families: plan.families })
     }
 
     /// The families it has, the first one first.
@@ -130,13 +143,19 @@ impl Stage {
     ) -> Result<(Facts, Report)> {
         let facts = self.facts(scenario, family)?;
         let probe = Probe { transport: scenario.transport, ..Probe::tcp(facts.to) };
+        let patient =
+            |probe: Probe| probe.requests(requests).timeout(PATIENCE).most_failures(MOST_FAILURES);
         let probe = match scenario.expected {
-            Expected::Error(_) => probe.requests(FAILING_REQUESTS).timeout(SILENCE),
-            _ => probe.requests(requests).timeout(PATIENCE).most_failures(MOST_FAILURES),
+            Expected::Error(_) => {
+                probe.requests(FAILING_REQUESTS).timeout(SILENCE).concurrency(CONCURRENCY)
+            }
+            Expected::Even(..) => patient(probe).concurrency(CONCURRENCY),
+            // A client stays with the pod that has answered it; connections begun before the first
+            // answer are free to choose.
+            Expected::One(_) => patient(probe),
         };
         let (place, source) = self.caller(scenario.caller, family)?;
-        let probe = Probe { source, ..probe }.concurrency(CONCURRENCY);
-        Ok((facts, self.cluster.probe(place, &probe)?))
+        Ok((facts, self.cluster.probe(place, &Probe { source, ..probe })?))
     }
 
     fn facts(&self, scenario: &Scenario, family: Family) -> Result<Facts> {

@@ -11,9 +11,8 @@ use lb_ebpf::{
 use crate::{
     hook::{Direction, Hook},
     lookup::Entry,
-    maps::Tables,
     route::FibFamily,
-    track,
+    track::{self, Take},
 };
 
 /// The direction out of the node.
@@ -23,7 +22,7 @@ impl Direction for Egress {
     #[inline(always)]
     fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
     where
-        F: Layer3 + Tables + FibFamily,
+        F: Layer3 + Take + FibFamily,
         H: Hook,
     {
         let key = packet.flow_key(EGRESS);
@@ -37,7 +36,7 @@ impl Direction for Egress {
             hop: false,
         };
         rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-        track::touch::<F>(&key, entry, packet.closes_connection());
+        track::touch::<F>(&key, entry, packet);
         Ok(Verdict::Pass)
     }
 }

@@ -8,8 +8,8 @@ use lb_ebpf::{
 
 use crate::{
     count::count,
-    maps::Tables,
     route::{FibFamily, NextHop, Route},
+    track::Take,
 };
 
 /// What XDP and tc do differently; everything else about a packet is written once.
@@ -37,26 +37,26 @@ pub trait Direction {
     /// Tries to.
     fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
     where
-        F: Layer3 + Tables + FibFamily,
+        F: Layer3 + Take + FibFamily,
         H: Hook;
 }
 
 /// Runs a direction on a packet of one family, counts the verdict and returns it.
 ///
-/// Each hook has a function for each family, called and not inlined: two bodies in one function
-/// would share one stack frame, and 512 bytes do not hold both.
+/// Each hook has a function for each direction and family, called and not inlined: several bodies
+/// in one function would share one stack frame, and 512 bytes do not hold them.
 #[inline(always)]
 pub fn run<D, F, H>(hook: &mut H) -> Verdict
 where
     D: Direction,
-    F: Layer3 + Tables + FibFamily,
+    F: Layer3 + Take + FibFamily,
     H: Hook,
 {
     let Some(packet) = F::parse(hook, ETHERNET) else { return Verdict::Pass };
     let verdict = D::handle(hook, &packet).unwrap_or_else(Fault::verdict);
     match verdict {
         Verdict::LeaveToTc(counter) | Verdict::Drop(counter) => count(counter),
-        Verdict::Pass | Verdict::Send(_) => {}
+        Verdict::Pass | Verdict::Unknown | Verdict::Send(_) => {}
     }
     verdict
 }

@@ -7,6 +7,7 @@ use lb_common::{
     counter::Counter,
     flow::{FlowOf, hook::INGRESS, kind as flow_kind, state},
     frontend::{Frontend, kind},
+    limits,
     service::flags,
     settings::flags as settings_flags,
     source_range::SourceRange,
@@ -22,34 +23,46 @@ use crate::{
     count::count,
     hook::{Direction, Hook},
     lookup::{self, Entry},
-    maps::{DEVICES, Tables},
+    maps::DEVICES,
     route::{FibFamily, NextHop, Route},
     service::{self, Chosen, Client},
     settings,
-    track::{self, NewFlow},
+    track::{self, NewFlow, Take},
 };
 
-/// The direction into the node.
-pub struct Ingress;
+/// Into the node, of flows that are known.
+pub struct Known;
 
-impl Direction for Ingress {
+/// Into the node, of flows that are not: first packets to a service, and what is not ours.
+pub struct New;
+
+impl Direction for Known {
     #[inline(always)]
     fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
     where
-        F: Layer3 + Tables + FibFamily,
+        F: Layer3 + Take + FibFamily,
         H: Hook,
     {
         let key = packet.flow_key(INGRESS);
-        if let Some(entry) = Entry::<F>::find(&key) {
-            finishable(hook, packet)?;
-            if still_good(packet, entry.flow()) {
-                let verdict = deliver(hook, packet, entry.flow(), None)?;
-                count(Counter::FlowHit);
-                track::touch::<F>(&key, entry, packet.closes_connection());
-                return Ok(verdict);
-            }
-            track::close::<F>(&key, entry.flow());
+        let Some(entry) = Entry::<F>::find(&key) else { return Ok(Verdict::Unknown) };
+        finishable(hook, packet)?;
+        if !still_good(packet, entry.flow()) {
+            return Ok(Verdict::Unknown);
         }
+        let verdict = deliver(hook, packet, entry.flow(), None)?;
+        count(Counter::FlowHit);
+        track::touch::<F>(&key, entry, packet);
+        Ok(verdict)
+    }
+}
+
+impl Direction for New {
+    #[inline(always)]
+    fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
+    where
+        F: Layer3 + Take + FibFamily,
+        H: Hook,
+    {
         let (address, port) = (packet.destination, packet.destination_port);
         let Some(frontend) = service::frontend::<F>(address, port, packet.protocol) else {
             return Ok(Verdict::Pass);
@@ -70,9 +83,14 @@ fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault
     Ok(())
 }
 
-/// Whether a known flow may go on as it is. TCP always may, except that a new connection from the
-/// same port starts anew when the old one has closed or its backend takes no new ones. UDP moves on
-/// when its backend stops serving.
+/// Whether a known flow may go on as it is. TCP always may, except for a new connection from the
+/// same port: that starts anew if the old one's backend takes no new ones, or if the old one has
+/// been over for long. While the backend may still remember the old connection, the new one keeps
+/// backend and source port, so that it looks to the backend like what it is: the same client
+/// again. UDP moves on when its backend stops serving.
+///
+/// The other half of a flow that starts anew is left where it is: it keeps the source port from
+/// being given to another client too soon.
 #[inline(always)]
 fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
     const IN_A_LIST: u16 = backend_flags::IN_CLUSTER | backend_flags::IN_LOCAL;
@@ -81,7 +99,9 @@ fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
         return true;
     }
     if packet.opens_connection() {
-        return flow.state & state::CLOSING == 0
+        let forgotten =
+            flow.state & state::CLOSING != 0 && track::idle_s::<F>(flow) >= limits::TCP_CLOSED_S;
+        return !forgotten
             && service::recall(flow.service, flow.backend, 0)
                 .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0);
     }
@@ -135,7 +155,7 @@ fn open<F, H>(
     chosen: &Chosen,
 ) -> Result<(&'static FlowOf<F>, Option<NextHop>), Fault>
 where
-    F: Layer3 + Tables + FibFamily,
+    F: Layer3 + Take + FibFamily,
     H: Hook,
 {
     let destination = F::narrow(chosen.backend.address);

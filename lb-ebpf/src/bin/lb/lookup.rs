@@ -12,6 +12,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     Family,
+    affinity::{Affinity, AffinityKey},
     flow::{FlowKeyOf, FlowOf},
     run::Run,
     service::{Service, ServiceSettings},
@@ -80,6 +81,19 @@ pub fn claim<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K, value: &V
     map.insert(key, value, BPF_NOEXIST.into()).is_ok()
 }
 
+/// Notes a client's new flow in its affinity, with one store.
+#[inline(always)]
+pub fn seen<const N: usize>(
+    map: &LruHashMap<AffinityKey, Affinity, N>,
+    key: &AffinityKey,
+    now: u64,
+) {
+    if let Some(entry) = map.get_ptr_mut(key) {
+        // SAFETY: inside the element, and aligned to 8 bytes.
+        unsafe { core::ptr::write_volatile(&raw mut (*entry).seen_ns, now) };
+    }
+}
+
 /// Removes a key.
 #[inline(always)]
 pub fn remove<K, V, const N: usize>(map: &LruHashMap<K, V, N>, key: &K) {
@@ -125,12 +139,12 @@ pub fn add<const N: usize>(map: &PerCpuArray<u64, N>, index: u32, amount: u64) {
     }
 }
 
-/// This CPU's scratch room.
+/// This CPU's scratch room. Not to be handed on as an argument: others look at it, too, and the
+/// compiler takes an argument's word that nobody does.
 #[inline(always)]
 pub fn scratch<F: Tables>() -> Option<&'static mut Scratch<F>> {
     let room = F::scratch().get_ptr_mut(0)?;
-    // SAFETY: this CPU's own room; a program asks for it once, and no other runs meanwhile (see
-    // `Scratch`).
+    // SAFETY: this CPU's own room, and no other program runs meanwhile (see `Scratch`).
     Some(unsafe { &mut *room })
 }
 

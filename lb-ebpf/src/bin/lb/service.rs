@@ -80,15 +80,23 @@ pub fn choose(
     let key = affinity_key(service, client());
     let now = helper::now_ns();
     let timeout_ns = u64::from(settings.affinity_timeout_s) * 1_000_000_000;
-    let remembered = lookup::find(&AFFINITY, &key)
-        .filter(|entry| now.wrapping_sub(entry.seen_ns) <= timeout_ns)
-        .and_then(|entry| recall(service, entry.backend, list));
-    let chosen = match remembered {
-        Some(chosen) => chosen,
-        None => any(service, run)?,
-    };
-    // A full table must not cost the client its connection: it only loses its memory.
-    _ = lookup::put(&AFFINITY, &key, &Affinity { backend: chosen.reference, seen_ns: now });
+    if let Some(entry) = lookup::find(&AFFINITY, &key) {
+        let fresh = now.wrapping_sub(entry.seen_ns) <= timeout_ns;
+        if fresh && let Some(chosen) = recall(service, entry.backend, list) {
+            lookup::seen(&AFFINITY, &key, now);
+            return Some(chosen);
+        }
+        lookup::remove(&AFFINITY, &key);
+    }
+    let chosen = any(service, run)?;
+    if !lookup::claim(&AFFINITY, &key, &Affinity { backend: chosen.reference, seen_ns: now })
+        && let Some(entry) = lookup::find(&AFFINITY, &key)
+        && let Some(earlier) = recall(service, entry.backend, list)
+    {
+        // Another CPU was faster with a connection of the same client: theirs counts.
+        return Some(earlier);
+    }
+    // A table that took nothing costs the client its memory, not its connection.
     Some(chosen)
 }
 

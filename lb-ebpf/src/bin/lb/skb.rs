@@ -25,7 +25,7 @@ use lb_ebpf::{
 use crate::{
     egress::Egress,
     hook::{self, Hook},
-    ingress::Ingress,
+    ingress::{Known, New},
     log::trace,
     lookup,
     route::{self, FibFamily, NextHop, Route},
@@ -34,6 +34,8 @@ use crate::{
 const TC_ACT_SHOT: i32 = 2;
 /// "I have no opinion": the next program of the chain runs, and without one the packet goes on.
 const TC_ACT_UNSPEC: i32 = -1;
+/// Not an action: no flow knows the packet.
+const UNKNOWN: i32 = i32::MIN;
 
 /// A packet in a socket buffer.
 struct Skb {
@@ -196,6 +198,7 @@ impl Hook for Skb {
 #[inline(always)]
 fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
     match verdict {
+        Verdict::Unknown => UNKNOWN,
         Verdict::Pass | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
         Verdict::Send(ifindex) => {
             let params = (&raw mut skb.next_hop).cast();
@@ -216,8 +219,14 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
 pub fn tc_ingress(ctx: TcContext) -> i32 {
     let skb = Skb::new(ctx);
     match parse::network(&skb) {
-        Network::V4 => tc_ingress_v4(skb.ctx.skb.skb),
-        Network::V6 => tc_ingress_v6(skb.ctx.skb.skb),
+        Network::V4 => match tc_known_v4(skb.ctx.skb.skb) {
+            UNKNOWN => tc_new_v4(skb.ctx.skb.skb),
+            action => action,
+        },
+        Network::V6 => match tc_known_v6(skb.ctx.skb.skb) {
+            UNKNOWN => tc_new_v6(skb.ctx.skb.skb),
+            action => action,
+        },
         Network::Other => TC_ACT_UNSPEC,
     }
 }
@@ -246,8 +255,10 @@ macro_rules! for_family {
 }
 
 for_family! {
-    tc_ingress_v4: Ingress, V4;
-    tc_ingress_v6: Ingress, V6;
+    tc_known_v4: Known, V4;
+    tc_known_v6: Known, V6;
+    tc_new_v4: New, V4;
+    tc_new_v6: New, V6;
     tc_egress_v4: Egress, V4;
     tc_egress_v6: Egress, V6;
 }

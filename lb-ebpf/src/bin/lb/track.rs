@@ -2,7 +2,7 @@
 //! back the half that the LRU took.
 
 use lb_common::{
-    Be16, Family,
+    Be16, Family, Protocol, V4, V6,
     backend::BackendRef,
     counter::Counter,
     flow::{FlowKey, FlowKeyOf, FlowOf, hook, kind, state},
@@ -43,7 +43,7 @@ pub struct NewFlow<F: Family> {
 #[inline(always)]
 pub fn open<F>(packet: &Parsed<F>, new: &NewFlow<F>) -> Result<&'static FlowOf<F>, Fault>
 where
-    F: Layer3 + Tables,
+    F: Layer3 + Take,
 {
     let room = lookup::scratch::<F>().ok_or(Fault::FlowTable)?;
     let local = new.kind == kind::TO_LOCAL;
@@ -72,9 +72,7 @@ where
     // A client's own address may keep the client's own port; ours only in the range that we keep
     // for this, where no socket of the host's can be.
     let keep = local || is_ours_to_give(packet.source_port.get());
-    if !(keep && reserve::<F>(&room.other_key, &room.other))
-        && !search::<F>(&mut room.other_key, &room.other)
-    {
+    if !(keep && F::take(LASTING)) && !search::<F>() {
         return Err(Fault::SnatExhausted);
     }
     room.flow = FlowOf::<F> {
@@ -93,32 +91,100 @@ where
     Ok(&room.flow)
 }
 
-/// Takes the answer's key, or finds that it is this very flow's already.
+/// Patience with the holder of a source port: it must be over for the backend, too.
+const LASTING: u32 = 0;
+/// Patience with the holder of a source port: it must have closed. Better than no port at all.
+const ENDED: u32 = 1;
+
+/// The family's own [`take`].
+pub trait Take: Tables {
+    /// See [`take`].
+    fn take(patience: u32) -> bool;
+}
+
+impl Take for V4 {
+    #[inline(always)]
+    fn take(patience: u32) -> bool {
+        take_v4(patience) != 0
+    }
+}
+
+impl Take for V6 {
+    #[inline(always)]
+    fn take(patience: u32) -> bool {
+        take_v6(patience) != 0
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn take_v4(patience: u32) -> u32 {
+    take::<V4>(patience).into()
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn take_v6(patience: u32) -> u32 {
+    take::<V6>(patience).into()
+}
+
+/// Takes the answer's key, which holds the source port: if it is free, if it is this very flow's
+/// already, or if the flow that has it is over. Key and answer are those in the scratch room, so
+/// that each family's function takes only a number: as a function of its own the verifier looks at
+/// it once, not once an attempt.
 #[inline(always)]
-fn reserve<F: Tables>(key: &FlowKeyOf<F>, answer: &FlowOf<F>) -> bool {
+fn take<F: Tables>(patience: u32) -> bool {
+    let Some(room) = lookup::scratch::<F>() else { return false };
+    let (key, answer) = (&room.other_key, &room.other);
     if lookup::claim(F::flows(), key, answer) {
         return true;
     }
-    let Some(holder) = lookup::find(F::flows(), key) else { return false };
+    let Some(holder) = Entry::<F>::find(key) else { return false };
+    let holder = holder.flow();
     let same = holder.source == answer.source
         && holder.destination == answer.destination
         && holder.source_port == answer.source_port
         && holder.destination_port == answer.destination_port;
-    same && lookup::put(F::flows(), key, answer).is_some()
+    if !same {
+        if !is_over::<F>(key, holder, answer.seen_s, patience) {
+            return false;
+        }
+        let forward = other_key::<F>(key, holder);
+        if Entry::<F>::find(&forward).is_some_and(|half| answers::<F>(key, half.flow())) {
+            lookup::remove(F::flows(), &forward);
+        }
+        lookup::remove(F::flows(), key);
+        return lookup::claim(F::flows(), key, answer);
+    }
+    lookup::put(F::flows(), key, answer).is_some()
 }
 
-/// Looks for a free source port from a random start, in a bounded number of steps.
+/// Whether a flow will not be missed.
 #[inline(always)]
-fn search<F: Tables>(key: &mut FlowKeyOf<F>, answer: &FlowOf<F>) -> bool {
+fn is_over<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>, now_s: u32, patience: u32) -> bool {
+    let idle_s = now_s.wrapping_sub(flow.seen_s);
+    if key.protocol == Protocol::Udp.number() {
+        return idle_s >= limits::UDP_IDLE_S;
+    }
+    let closed = flow.state & state::CLOSING != 0;
+    (closed && (patience == ENDED || idle_s >= limits::TCP_CLOSED_S))
+        || idle_s >= limits::TCP_IDLE_S
+}
+
+/// Looks for a source port from a random start, in a bounded number of steps.
+#[inline(always)]
+fn search<F: Take>() -> bool {
     const PORTS: u32 = (limits::SNAT_PORT_LAST - limits::SNAT_PORT_FIRST) as u32 + 1;
     /// Coprime to the number of ports, so that the steps meet different ones.
     const STEP: u32 = 7_919;
     const _: () = assert!(!PORTS.is_multiple_of(STEP));
 
+    let Some(room) = lookup::scratch::<F>() else { return false };
     let mut position = ((u64::from(helper::random()) * u64::from(PORTS)) >> 32) as u32;
-    for _ in 0..limits::SNAT_TRIES {
-        key.destination_port = Be16::new(limits::SNAT_PORT_FIRST + position as u16);
-        if lookup::claim(F::flows(), key, answer) {
+    for attempt in 0..limits::SNAT_TRIES {
+        room.other_key.destination_port = Be16::new(limits::SNAT_PORT_FIRST + position as u16);
+        let patient = attempt < limits::SNAT_TRIES / 2;
+        if F::take(if patient { LASTING } else { ENDED }) {
             return true;
         }
         position += STEP;
@@ -134,23 +200,25 @@ fn is_ours_to_give(port: u16) -> bool {
     (limits::SNAT_PORT_FIRST..=limits::SNAT_PORT_LAST).contains(&port)
 }
 
-/// Forgets a flow that is to be opened anew.
-#[inline(always)]
-pub fn close<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) {
-    lookup::remove(F::flows(), &other_key::<F>(key, flow));
-    lookup::remove(F::flows(), key);
-}
-
 /// Notes that a packet of the flow went by: now and then, so that most packets cost no store. Comes
 /// after everything else that is done with the entry, as it may insert.
 ///
 /// The same moment is used to look after the other half, which the LRU may have taken.
 #[inline(always)]
-pub fn touch<F: Tables>(key: &FlowKeyOf<F>, entry: Entry<F>, closes: bool) {
+pub fn touch<F>(key: &FlowKeyOf<F>, entry: Entry<F>, packet: &Parsed<F>)
+where
+    F: Layer3 + Tables,
+{
     let now = helper::jiffies();
     let flow = entry.flow();
     let recent = now.wrapping_sub(flow.seen_jiffies) < limits::FLOW_REFRESH_JIFFIES;
-    let state = if closes { flow.state | state::CLOSING } else { flow.state };
+    let state = if packet.closes_connection() {
+        flow.state | state::CLOSING
+    } else if packet.opens_connection() {
+        0
+    } else {
+        flow.state
+    };
     if recent && state == flow.state {
         return;
     }
@@ -158,7 +226,10 @@ pub fn touch<F: Tables>(key: &FlowKeyOf<F>, entry: Entry<F>, closes: bool) {
     entry.refresh(now, seen_s, state);
     let other_key = other_key::<F>(key, flow);
     if let Some(other) = Entry::<F>::find(&other_key) {
-        other.refresh(now, seen_s, state);
+        // It may belong to a newer flow of the same client: this one is over then.
+        if answers::<F>(key, other.flow()) {
+            other.refresh(now, seen_s, state);
+        }
         return;
     }
     let Some(room) = lookup::scratch::<F>() else { return };
@@ -193,6 +264,15 @@ fn other_key<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> FlowKeyOf<F> {
     }
 }
 
+/// Whether an entry is the other half of the flow with this key.
+#[inline(always)]
+fn answers<F: Tables>(key: &FlowKeyOf<F>, half: &FlowOf<F>) -> bool {
+    half.source == key.destination
+        && half.destination == key.source
+        && half.source_port == key.destination_port
+        && half.destination_port == key.source_port
+}
+
 /// The kind of the other direction's entry.
 #[inline(always)]
 const fn other_kind(of: u8) -> u8 {
@@ -202,6 +282,12 @@ const fn other_kind(of: u8) -> u8 {
         kind::FROM_LOCAL => kind::TO_LOCAL,
         _ => kind::TO_REMOTE,
     }
+}
+
+/// For how long the flow has had no packet, to within the refresh interval.
+#[inline(always)]
+pub fn idle_s<F: Family>(flow: &FlowOf<F>) -> u32 {
+    seconds().wrapping_sub(flow.seen_s)
 }
 
 #[inline(always)]

@@ -16,7 +16,7 @@ use lb_ebpf::{
 
 use crate::{
     hook::{self, Hook},
-    ingress::Ingress,
+    ingress::{Known, New},
     log::trace,
     lookup,
     route::{self, FibFamily, NextHop, Route},
@@ -97,10 +97,14 @@ impl Hook for Frame {
     }
 }
 
+/// Not an action: no flow knows the frame.
+const UNKNOWN: u32 = u32::MAX;
+
 /// What XDP is to do with a frame after our verdict.
 #[inline(always)]
 fn act(frame: &Frame, verdict: Verdict) -> u32 {
     match verdict {
+        Verdict::Unknown => UNKNOWN,
         Verdict::Pass | Verdict::LeaveToTc(_) => xdp_action::XDP_PASS,
         // SAFETY: takes two numbers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
@@ -116,24 +120,33 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
 pub fn xdp_ingress(ctx: XdpContext) -> u32 {
     let frame = Frame(ctx);
     match parse::network(&frame) {
-        Network::V4 => xdp_ingress_v4(frame.0.ctx),
-        Network::V6 => xdp_ingress_v6(frame.0.ctx),
+        Network::V4 => match xdp_known_v4(frame.0.ctx) {
+            UNKNOWN => xdp_new_v4(frame.0.ctx),
+            action => action,
+        },
+        Network::V6 => match xdp_known_v6(frame.0.ctx) {
+            UNKNOWN => xdp_new_v6(frame.0.ctx),
+            action => action,
+        },
         Network::Other => xdp_action::XDP_PASS,
     }
 }
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn xdp_ingress_v4(ctx: *mut xdp_md) -> u32 {
-    let mut frame = Frame(XdpContext::new(ctx));
-    let verdict = hook::run::<Ingress, V4, _>(&mut frame);
-    act(&frame, verdict)
+macro_rules! for_family {
+    ($($name:ident: $direction:ty, $family:ty;)*) => {$(
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name(ctx: *mut xdp_md) -> u32 {
+            let mut frame = Frame(XdpContext::new(ctx));
+            let verdict = hook::run::<$direction, $family, _>(&mut frame);
+            act(&frame, verdict)
+        }
+    )*};
 }
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn xdp_ingress_v6(ctx: *mut xdp_md) -> u32 {
-    let mut frame = Frame(XdpContext::new(ctx));
-    let verdict = hook::run::<Ingress, V6, _>(&mut frame);
-    act(&frame, verdict)
+for_family! {
+    xdp_known_v4: Known, V4;
+    xdp_known_v6: Known, V6;
+    xdp_new_v4: New, V4;
+    xdp_new_v6: New, V6;
 }

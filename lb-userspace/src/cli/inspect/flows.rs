@@ -83,3 +83,48 @@ fn row<F: Family>(contents: &Contents, key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> 
         closing: flow.state & state::CLOSING != 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lb_common::{
+        Be16, Be32,
+        backend::{self, Backend, BackendRef},
+        flow::{Flow, FlowKey},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_flow_tells_whether_its_backend_is_still_the_same() {
+        #[track_caller]
+        fn check(generation: u32, flow_state: u8, expected: &str) {
+            let row_of_backend =
+                Backend { generation: 4, flags: backend::flags::SERVING, ..Backend::default() };
+            let contents = Contents { backends: vec![(2, row_of_backend)], ..Contents::default() };
+            let key = FlowKey {
+                source: Be32::new(0xc000_0263),
+                destination: Be32::new(0xc000_0201),
+                source_port: Be16::new(40_000),
+                destination_port: Be16::new(30_080),
+                protocol: 6,
+                hook: hook::INGRESS,
+                pad: 0,
+            };
+            let flow = Flow {
+                destination: Be32::new(0x0a01_0001),
+                destination_port: Be16::new(8080),
+                backend: BackendRef { index: 2, generation },
+                kind: kind::TO_LOCAL,
+                state: flow_state,
+                ..Flow::default()
+            };
+            let row = row::<V4>(&contents, &key, &flow);
+            let cells = row.cells();
+            assert_eq!(cells[2], "192.0.2.99:40000 > 192.0.2.1:30080");
+            assert_eq!(cells.last().unwrap(), expected);
+        }
+        check(4, 0, "open");
+        check(4, state::CLOSING, "closing");
+        check(5, 0, "backend gone");
+    }
+}

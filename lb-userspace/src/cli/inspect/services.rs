@@ -149,3 +149,92 @@ fn source_ranges(contents: &Contents, index: u32) -> Vec<String> {
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use lb_common::{
+        Be16, Be32,
+        backend::{self, Backend},
+        frontend::{self, FrontendKey, kind},
+        run::Run,
+        service::ServiceSettings,
+        source_range::{SourceRange, prefix_length},
+    };
+
+    use super::*;
+    use crate::plan::RowName;
+
+    /// One service of two endpoints, the second of them on this node.
+    fn contents() -> Contents {
+        let names = RowName::decode(&[*b"default/web:http"]).unwrap().encode();
+        let set =
+            flags::LIVE | flags::EXTERNAL_LOCAL | flags::AFFINITY | 6 << flags::PROTOCOL_SHIFT;
+        let service = Service {
+            cluster: Run::new(0, 2, 1),
+            local: Run::new(2, 1, 1),
+            settings: ServiceSettings { flags: set, affinity_timeout_s: 60 },
+            name: Run::new(0, 1, 0),
+            reserved: [0; 4],
+        };
+        let backend = |last: u8| Backend {
+            address: std::net::IpAddr::from([10, 1, 0, last]).into(),
+            port: Be16::new(8080),
+            flags: backend::flags::SERVING,
+            service: 3,
+            ..Backend::default()
+        };
+        let at = |address: u32, port, scope| {
+            let (address, port) = (Be32::new(address), Be16::new(port));
+            FrontendAt::V4(FrontendKey { address, port, protocol: 6, scope })
+        };
+        let of = |kind| frontend::Frontend { service: 3, kind, pad: [0; 3] };
+        let client = std::net::IpAddr::from([192, 0, 2, 0]).into();
+        Contents {
+            services: vec![(3, service)],
+            backends: vec![(7, backend(1)), (8, backend(2))],
+            slots: vec![7, 8, 8],
+            names,
+            frontends: vec![
+                (at(0, 30_080, scope::NODE_PORT), of(kind::NODE_PORT)),
+                (at(0x0a60_000a, 80, scope::ADDRESS), of(kind::CLUSTER_IP)),
+            ],
+            source_ranges: vec![(
+                prefix_length(24, false),
+                SourceRange { service: Be32::new(3), client },
+            )],
+            ..Contents::default()
+        }
+    }
+
+    #[test]
+    fn a_service_is_shown_with_everything_that_hangs_on_it() {
+        let shown = table::text(&rows(&contents()));
+        let expected = [
+            "SERVICE PROTOCOL FRONTENDS ENDPOINTS LOCAL POLICY AFFINITY",
+            "default/web:http TCP ClusterIP 10.96.0.10:80 10.1.0.1:8080 1 internal Cluster 60 s",
+            "NodePort 30080 10.1.0.2:8080 external Local",
+            "from 192.0.2.0/24",
+        ];
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(shown.lines().map(words).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn machines_get_the_same_with_empty_values_in_place() {
+        let json = serde_json::to_value(rows(&contents())).unwrap();
+        let frontends = serde_json::json!([
+            { "kind": "ClusterIP", "address": "10.96.0.10", "port": 80 },
+            { "kind": "NodePort", "address": null, "port": 30080 },
+        ]);
+        assert_eq!(json[0]["frontends"], frontends);
+        assert_eq!(json[0]["local_endpoints"], serde_json::json!(["10.1.0.2:8080"]));
+        assert_eq!(json[0]["family"], "IPv4");
+    }
+
+    #[test]
+    fn a_row_that_is_not_live_is_not_shown() {
+        let mut contents = contents();
+        contents.services[0].1.settings.flags &= !flags::LIVE;
+        assert!(rows(&contents).is_empty());
+    }
+}

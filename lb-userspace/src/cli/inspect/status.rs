@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::super::table::{self, Row};
 use crate::{
-    kernel::{MapSpec, ORIGIN, Pinned, Pins, Sizes, pinned, sys::LinkTarget},
+    kernel::{MapSpec, ORIGIN, Pinned, Pins, Sizes, environment, pinned, sys::LinkTarget},
     maps::Reader,
     model::IpFamily,
 };
@@ -112,7 +112,8 @@ pub(super) fn run(pins: &Pins, reader: &Reader<'_>, json: bool) -> Result<()> {
 fn program(link: Pinned) -> ProgramRow {
     let target = match link.info.target {
         target if target.is_severed() => "nothing: its target is gone".to_owned(),
-        LinkTarget::Cgroup(id) => format!("cgroup {id}"),
+        LinkTarget::Cgroup(id) => environment::cgroup_path(id)
+            .map_or_else(|| format!("cgroup {id}"), |path| path.display().to_string()),
         LinkTarget::Device(ifindex) => {
             let name = nix::net::if_::if_indextoname(ifindex).ok();
             let name = name.and_then(|name| name.into_string().ok());

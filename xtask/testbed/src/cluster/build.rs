@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cgroup::Cgroup,
     error::{Error, Result},
+    ethtool::Feature,
     netns::Netns,
     pins::Pins,
     process::Launcher,
@@ -31,18 +32,33 @@ const MOST_NODES: u8 = 99;
 #[derive(Clone, Debug)]
 pub struct Builder {
     launcher: Launcher,
-    families: Families,
     nodes: u8,
+    kind: Kind,
+}
+
+/// What all places of a cluster have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    pub(super) families: Families,
+    /// Devices behave as network cards do; see [`Builder::like_hardware`].
+    pub(super) like_hardware: bool,
 }
 
 impl Builder {
     pub(super) fn new(launcher: Launcher) -> Self {
-        Self { launcher, families: Families::Both, nodes: 2 }
+        let kind = Kind { families: Families::Both, like_hardware: false };
+        Self { launcher, nodes: 2, kind }
     }
 
     /// Which address families; both, if nothing is said.
     pub fn families(self, families: Families) -> Self {
-        Self { families, ..self }
+        Self { kind: Kind { families, ..self.kind }, ..self }
+    }
+
+    /// Makes devices behave as network cards do: packets leave with complete checksums, and frames
+    /// that XDP sends arrive. On plain veth devices neither is so, and XDP can do little.
+    pub fn like_hardware(self) -> Self {
+        Self { kind: Kind { like_hardware: true, ..self.kind }, ..self }
     }
 
     /// How many nodes, `node1` and so on; two, if nothing is said, and no more than 99.
@@ -55,14 +71,14 @@ impl Builder {
         rights::require()?;
         run::sweep()?;
         let run = RunName::next();
-        let families = self.families;
+        let kind = self.kind;
         let folder = RunFolder::create(&run)?;
         let pins = Pins::create(&run)?;
         let cgroup = Cgroup::create(run.as_str())?;
-        let router = router(&run, families)?;
-        let client = client(&run, families, &cgroup, &router)?;
+        let router = router(&run, kind)?;
+        let client = client(&run, kind, &cgroup, &router)?;
         let nodes = (1..=self.nodes)
-            .map(|number| node(&run, families, &cgroup, &router, number))
+            .map(|number| node(&run, kind, &cgroup, &router, number))
             .collect::<Result<Vec<_>>>()?;
         let cluster = Cluster {
             cgroup,
@@ -72,7 +88,7 @@ impl Builder {
             pins,
             folder,
             run,
-            families,
+            kind,
             launcher: self.launcher,
         };
         cluster.connect_pod_networks()?;
@@ -87,8 +103,8 @@ impl Cluster {
             .nodes
             .iter()
             .flat_map(|node| {
-                let to = addresses::pods(node.number, 0).networks().of(self.families);
-                let via = addresses::node(node.number).of(self.families);
+                let to = addresses::pods(node.number, 0).networks().of(self.kind.families);
+                let via = addresses::node(node.number).of(self.kind.families);
                 to.zip(via).map(|(to, via)| (node.number, to, via))
             })
             .collect();
@@ -111,13 +127,13 @@ impl Cluster {
 }
 
 /// A namespace with its loopback device up. `forwards`: it passes on packets for others.
-fn namespace(run: &RunName, families: Families, name: &str, forwards: bool) -> Result<Netns> {
+fn namespace(run: &RunName, kind: Kind, name: &str, forwards: bool) -> Result<Netns> {
     let netns = Netns::create(run, name)?;
     // "default" is what devices made later start with, "all" what counts for those there are.
     for scope in ["all", "default"] {
         netns.sysctl(&format!("ipv6/conf/{scope}/accept_dad"), "0")?;
         netns.sysctl(&format!("ipv6/conf/{scope}/accept_ra"), "0")?;
-        if families == Families::V4 {
+        if kind.families == Families::V4 {
             netns.sysctl(&format!("ipv6/conf/{scope}/disable_ipv6"), "1")?;
         }
     }
@@ -129,11 +145,11 @@ fn namespace(run: &RunName, families: Families, name: &str, forwards: bool) -> R
     Ok(netns)
 }
 
-fn router(run: &RunName, families: Families) -> Result<Netns> {
-    let netns = namespace(run, families, "router", true)?;
+fn router(run: &RunName, kind: Kind) -> Result<Netns> {
+    let netns = namespace(run, kind, "router", true)?;
     netns.links(async |links| {
         links.bridge(NODE_BRIDGE).await?;
-        for address in addresses::underlay(ROUTER).of(families) {
+        for address in addresses::underlay(ROUTER).of(kind.families) {
             links.address(NODE_BRIDGE, address).await?;
         }
         Ok(())
@@ -141,19 +157,19 @@ fn router(run: &RunName, families: Families) -> Result<Netns> {
     Ok(netns)
 }
 
-fn client(run: &RunName, families: Families, parent: &Cgroup, router: &Netns) -> Result<Machine> {
-    let netns = namespace(run, families, CLIENT, false)?;
+fn client(run: &RunName, kind: Kind, parent: &Cgroup, router: &Netns) -> Result<Machine> {
+    let netns = namespace(run, kind, CLIENT, false)?;
     let gateway = addresses::outside(ROUTER);
     router.links(async |links| {
         links.veth(OUTSIDE, DEVICE, &netns).await?;
-        for address in gateway.of(families) {
+        for address in gateway.of(kind.families) {
             links.address(OUTSIDE, address).await?;
         }
         Ok(())
     })?;
-    let [own, spare] = addresses::CLIENT.map(|host| addresses::outside(host).of(families));
+    let [own, spare] = addresses::CLIENT.map(|host| addresses::outside(host).of(kind.families));
     let (own, spare): (Vec<IpNet>, Vec<IpNet>) = (own.collect(), spare.collect());
-    set_up(&netns, families, &own, gateway)?;
+    set_up(&netns, kind, &own, gateway)?;
     netns.links(async |links| {
         for address in &spare {
             links.spare_address(DEVICE, *address).await?;
@@ -161,33 +177,29 @@ fn client(run: &RunName, families: Families, parent: &Cgroup, router: &Netns) ->
         Ok(())
     })?;
     router.links(async |links| links.settled(OUTSIDE).await)?;
+    take_frames(router, OUTSIDE, kind)?;
     let mut addresses: Vec<_> = own.iter().chain(&spare).map(IpNet::addr).collect();
     addresses.sort_by_key(|address| address.is_ipv6());
     Ok(Machine { name: CLIENT.into(), cgroup: parent.child(CLIENT)?, netns, addresses })
 }
 
-fn node(
-    run: &RunName,
-    families: Families,
-    parent: &Cgroup,
-    router: &Netns,
-    number: u8,
-) -> Result<Node> {
+fn node(run: &RunName, kind: Kind, parent: &Cgroup, router: &Netns, number: u8) -> Result<Node> {
     let name = format!("node{number}");
-    let netns = namespace(run, families, &name, true)?;
+    let netns = namespace(run, kind, &name, true)?;
     router.links(async |links| {
         links.veth(&name, DEVICE, &netns).await?;
         links.enslave(&name, NODE_BRIDGE).await
     })?;
-    let own: Vec<IpNet> = addresses::node(number).of(families).collect();
-    set_up(&netns, families, &own, addresses::underlay(ROUTER))?;
+    let own: Vec<IpNet> = addresses::node(number).of(kind.families).collect();
+    set_up(&netns, kind, &own, addresses::underlay(ROUTER))?;
     router.links(async |links| {
         links.settled(&name).await?;
         links.settled(NODE_BRIDGE).await
     })?;
+    take_frames(router, &name, kind)?;
     netns.links(async |links| {
         links.bridge(POD_BRIDGE).await?;
-        for address in addresses::pods(number, BRIDGE).of(families) {
+        for address in addresses::pods(number, BRIDGE).of(kind.families) {
             links.address(POD_BRIDGE, address).await?;
         }
         Ok(())
@@ -200,50 +212,52 @@ fn node(
     Ok(Node { number, machine, pods: Vec::new(), next_pod: FIRST_POD, pods_cgroup, cgroup })
 }
 
-pub(super) fn pod(
-    run: &RunName,
-    families: Families,
-    node: &Node,
-    name: &str,
-    host: u8,
-) -> Result<Pod> {
+pub(super) fn pod(run: &RunName, kind: Kind, node: &Node, name: &str, host: u8) -> Result<Pod> {
     if !(FIRST_POD..u8::MAX).contains(&host) {
         let node = node.machine.name.clone();
         return Err(Error::NoAddressLeft { pod: name.into(), node });
     }
-    let netns = namespace(run, families, name, false)?;
+    let netns = namespace(run, kind, name, false)?;
     let near = format!("pod{host}");
     node.machine.netns.links(async |links| {
         links.veth(&near, DEVICE, &netns).await?;
         links.enslave(&near, POD_BRIDGE).await
     })?;
-    let own: Vec<IpNet> = addresses::pods(node.number, host).of(families).collect();
-    set_up(&netns, families, &own, addresses::pods(node.number, BRIDGE))?;
+    let own: Vec<IpNet> = addresses::pods(node.number, host).of(kind.families).collect();
+    set_up(&netns, kind, &own, addresses::pods(node.number, BRIDGE))?;
     node.machine.netns.links(async |links| {
         links.settled(&near).await?;
         links.settled(POD_BRIDGE).await
     })?;
+    take_frames(&node.machine.netns, &near, kind)?;
     let cgroup = node.pods_cgroup.child(name)?;
     let addresses = own.iter().map(IpNet::addr).collect();
     Ok(Pod { machine: Machine { name: name.into(), cgroup, netns, addresses }, near })
 }
 
 /// Brings up a place's device with its addresses and the way to everywhere else.
-fn set_up(
-    netns: &Netns,
-    families: Families,
-    own: &[IpNet],
-    gateway: addresses::Pair,
-) -> Result<()> {
+fn set_up(netns: &Netns, kind: Kind, own: &[IpNet], gateway: addresses::Pair) -> Result<()> {
     netns.links(async |links| {
         links.up(DEVICE).await?;
         links.settled(DEVICE).await?;
         for address in own {
             links.address(DEVICE, *address).await?;
         }
-        for (to, via) in addresses::default_routes(families).zip(gateway.of(families)) {
+        for (to, via) in addresses::default_routes(kind.families).zip(gateway.of(kind.families)) {
             links.route(to, via.addr()).await?;
         }
         Ok(())
-    })
+    })?;
+    if kind.like_hardware {
+        netns.set_feature(DEVICE, Feature::TransmitChecksum, false)?;
+    }
+    take_frames(netns, DEVICE, kind)
+}
+
+/// Makes one end of a cable take the frames that XDP sends at the other.
+fn take_frames(netns: &Netns, device: &str, kind: Kind) -> Result<()> {
+    if kind.like_hardware {
+        netns.set_feature(device, Feature::ReceiveMerging, true)?;
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 pub use addresses::Families;
 pub use build::Builder;
+use build::Kind;
 
 use crate::{
     agent::{Agent, AgentOptions, Home},
@@ -41,7 +42,7 @@ pub struct Cluster {
     pins: Pins,
     folder: RunFolder,
     run: RunName,
-    families: Families,
+    kind: Kind,
     launcher: Launcher,
 }
 
@@ -93,7 +94,7 @@ impl Cluster {
     /// Makes a pod on a node, with this as the last byte of its address.
     pub fn add_pod_at(&mut self, node: &str, name: &str, host: u8) -> Result<()> {
         let position = self.position(node)?;
-        let pod = build::pod(&self.run, self.families, &self.nodes[position], name, host)?;
+        let pod = build::pod(&self.run, self.kind, &self.nodes[position], name, host)?;
         let node = &mut self.nodes[position];
         node.pods.push(pod);
         node.next_pod = node.next_pod.max(host.saturating_add(1));
@@ -128,7 +129,7 @@ impl Cluster {
     /// The addresses of a node's pod bridge: what a process of the node calls its own pods from.
     pub fn bridge_addresses(&self, node: &str) -> Result<Vec<IpAddr>> {
         let number = self.node(node)?.number;
-        Ok(addresses::pods(number, addresses::BRIDGE).addresses(self.families))
+        Ok(addresses::pods(number, addresses::BRIDGE).addresses(self.kind.families))
     }
 
     /// Names of the nodes.
@@ -184,7 +185,7 @@ impl Cluster {
             cgroup: node.cgroup.path(),
             pins: self.pins.path().join(&node.machine.name),
             logs: self.folder.path(),
-            families: self.families,
+            families: self.kind.families,
         };
         Agent::start(options, &self.launcher, &home)
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use lb_testbed::{Cluster, Families, Feature, Probe};
 
-use crate::two_nodes;
+use crate::{launcher, two_nodes};
 
 const PORT: u16 = 8080;
 const REQUESTS: u64 = 20;
@@ -130,4 +130,30 @@ fn device_features_can_be_switched() {
     check(&cluster, "a", "b");
     let absent = cluster.netns("a").expect("a namespace");
     assert!(absent.set_feature("eth9", Feature::ReceiveMerging, true).is_err());
+}
+
+#[test]
+fn devices_can_be_like_network_cards() {
+    let builder = Cluster::builder(launcher()).families(Families::V4).nodes(1).like_hardware();
+    let mut cluster = builder.build().expect("a cluster");
+    cluster.add_pod("node1", "a").expect("a pod");
+    let plain = two_nodes(Families::V4);
+    let features = |cluster: &Cluster, place: &str, device: &str| {
+        let netns = cluster.netns(place).expect("a namespace");
+        [Feature::TransmitChecksum, Feature::ReceiveMerging]
+            .map(|feature| netns.feature(device, feature).expect("a feature"))
+    };
+    for (place, device, expected) in [
+        ("a", "eth0", [false, true]),
+        ("client", "eth0", [false, true]),
+        ("node1", "eth0", [false, true]),
+        ("node1", "pod2", [true, true]),
+        ("router", "node1", [true, true]),
+        ("router", "outside", [true, true]),
+    ] {
+        assert_eq!(features(&cluster, place, device), expected, "{device} of {place}");
+        assert_eq!(features(&plain, place, device), [true, false], "{device} of {place}");
+    }
+    let _server = cluster.serve("a", &[PORT], &[PORT]).expect("a server");
+    check(&cluster, "client", "a");
 }
