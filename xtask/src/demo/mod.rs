@@ -20,12 +20,11 @@ use lb_testbed::{Families, Launcher};
 use self::{
     change::CHANGES,
     expect::{About, Facts, Finding, judge},
-    keep::Interrupt,
     scenario::{NOT_PROXIED, SCENARIOS, Scenario, after_a_change},
     stage::{Plan, Stage},
     tables::Family,
 };
-use crate::{command, kernel_object, rights, workspace};
+use crate::{command, interrupt::Interrupt, kernel_object, rights, workspace};
 
 /// A second sample, after one that looked uneven, is larger by this: chance evens out, a fault
 /// does not.
