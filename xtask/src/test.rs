@@ -59,6 +59,7 @@ const PRIVILEGED: [Rung; 3] = [
             agent("netdev"),
             agent("tables"),
             agent("netns"),
+            agent("churn"),
         ],
     },
 ];
