@@ -105,6 +105,12 @@ impl<F: Layer3> Parsed<F> {
         self.tcp_flags & (SYN | ACK | RST) == SYN
     }
 
+    /// Whether this is TCP's answer to the first packet of a connection.
+    #[inline(always)]
+    pub const fn accepts_connection(&self) -> bool {
+        self.tcp_flags & (SYN | ACK | RST) == SYN | ACK
+    }
+
     /// Whether this ends, or is about to end, a TCP connection.
     #[inline(always)]
     pub const fn closes_connection(&self) -> bool {

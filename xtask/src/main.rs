@@ -1,9 +1,11 @@
 //! Every command that a person or CI runs: `cargo xtask <verb>`, one file a verb.
 
+mod bench;
 mod build_ebpf;
 mod ci;
 mod command;
 mod demo;
+mod interrupt;
 mod kernel_object;
 mod lint;
 mod progress;
@@ -39,6 +41,8 @@ enum Verb {
         /// What to do
         order: String,
     },
+    /// Measure it beside what it is held against
+    Bench(bench::Args),
     /// Run the tests: unit, packets, sockets, netns
     Test(test::Args),
     /// Check formatting and lints
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Enter(args) => demo::enter(args),
         Verb::Worker { order } => return lb_testbed::worker::main(&order),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Lint => lint::run(),
         Verb::Tidy => tidy::run(),

@@ -2,16 +2,22 @@
 
 use std::{fs, io, path::PathBuf};
 
-use super::{Error, device, links, pins, pins::Pins};
+use super::{Error, device, environment, links, pins, pins::Pins};
 
 /// Detaches every program and removes every pin below the pin path, of all layout versions.
 /// Returns what was removed, as sentences; nothing if there was nothing.
 ///
 /// # Errors
 ///
-/// [`Error::InUse`] while an agent runs; else the file system's, with part of the work done: the
-/// call can be repeated.
+/// [`Error::InUse`] while an agent runs and [`Error::NotBpffs`], with nothing done; else the file
+/// system's, with part of the work done: the call can be repeated.
 pub fn remove_everything(pins: &Pins) -> Result<Vec<String>, Error> {
+    let exists = pins.root().exists();
+    // It may be a folder of somebody's that only looks like ours.
+    if exists && !environment::is_on_bpffs(pins.root()) {
+        return Err(Error::NotBpffs(pins.root().to_path_buf()));
+    }
+    let lock = exists.then(|| pins.lock()).transpose()?;
     let mut removed = Vec::new();
     for device in nix::net::if_::if_nameindex().iter().flatten() {
         let name = device.name().to_string_lossy();
@@ -20,10 +26,9 @@ pub fn remove_everything(pins: &Pins) -> Result<Vec<String>, Error> {
             removed.push(format!("{count} clsact filters of {name}"));
         }
     }
-    if !pins.root().exists() {
+    if lock.is_none() {
         return Ok(removed);
     }
-    let lock = pins.lock()?;
     for folder in pins::list(pins.root())? {
         let count = |name: &str| pins::list(&folder.join(name)).map(|paths| paths.len());
         let (programs, tables) = (count("links")?, count("maps")?);

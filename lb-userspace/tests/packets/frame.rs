@@ -12,6 +12,7 @@ const ETHERNET: usize = 14;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tcp {
     Syn,
+    SynAck,
     Ack,
     Fin,
 }
@@ -22,6 +23,7 @@ pub fn tcp(from: &str, to: &str, flags: Tcp) -> Vec<u8> {
     let step = ip(from, to).tcp(from.port(), to.port(), 1_000, 64_000);
     let step = match flags {
         Tcp::Syn => step.syn(),
+        Tcp::SynAck => step.syn().ack(2_000),
         Tcp::Ack => step.ack(2_000),
         Tcp::Fin => step.ack(2_000).fin(),
     };

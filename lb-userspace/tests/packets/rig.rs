@@ -78,6 +78,11 @@ impl Rig {
 
     /// A rig with flags of [`lb_common::settings::flags`].
     pub fn with_flags(more: u32) -> Self {
+        Self::with(more, Sizes { flows: 1 << 10, ..Sizes::default() })
+    }
+
+    /// The same, with tables of these sizes.
+    pub fn with(more: u32, sizes: Sizes) -> Self {
         lb_testbed::require_rights().unwrap();
         let launcher = Launcher::beside_tests().unwrap();
         let mut cluster =
@@ -89,7 +94,7 @@ impl Rig {
         let pins = Pins::new(&cluster.pins(NODE).unwrap());
         pins.prepare().unwrap();
         let settings = Settings {
-            sizes: Sizes { flows: 1 << 10, ..Sizes::default() },
+            sizes,
             flags: flags::SET_RETVAL | more,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
         };
@@ -146,13 +151,18 @@ impl Rig {
 
     /// Puts a packet through a program, as if it were at the node's external device.
     pub fn run(&mut self, at: At, packet: &[u8]) -> Outcome {
-        let ifindex = self.ifindex;
-        let programs = &mut self.programs;
-        inside(self.cluster.netns(NODE).unwrap(), || match at {
+        self.on_node(|programs, ifindex| match at {
             At::Xdp => run_xdp(xdp(programs), ifindex, packet),
             At::TcIngress => run_tc(classifier(programs, names::TC_INGRESS), ifindex, packet),
             At::TcEgress => run_tc(classifier(programs, names::TC_EGRESS), ifindex, packet),
         })
+    }
+
+    /// Does something with the programs in the node's namespace, and the external device's ifindex.
+    pub fn on_node<T: Send>(&mut self, work: impl FnOnce(&mut Programs, u32) -> T + Send) -> T {
+        let ifindex = self.ifindex;
+        let programs = &mut self.programs;
+        inside(self.cluster.netns(NODE).unwrap(), || work(programs, ifindex))
     }
 
     /// Puts a packet through XDP and tc, in both orders, and insists that they agree from the
@@ -290,11 +300,13 @@ fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> T {
     netns.enter(|| Ok(work())).unwrap()
 }
 
-fn xdp(programs: &mut Programs) -> &mut Xdp {
+/// The program at XDP.
+pub fn xdp(programs: &mut Programs) -> &mut Xdp {
     program(programs, names::XDP_INGRESS).try_into().unwrap()
 }
 
-fn classifier<'a>(programs: &'a mut Programs, name: &str) -> &'a mut SchedClassifier {
+/// A program at tc, by its name.
+pub fn classifier<'a>(programs: &'a mut Programs, name: &str) -> &'a mut SchedClassifier {
     program(programs, name).try_into().unwrap()
 }
 
@@ -302,10 +314,20 @@ fn program<'a>(programs: &'a mut Programs, name: &str) -> &'a mut Program {
     programs.object().program_mut(name).unwrap()
 }
 
+/// struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+pub fn xdp_context(ifindex: u32, packet: &[u8]) -> Vec<u8> {
+    [0, packet.len() as u32, 0, ifindex, 0, 0].map(u32::to_ne_bytes).concat()
+}
+
+/// struct __sk_buff, in which only the device may be set.
+pub fn tc_context(ifindex: u32) -> Vec<u8> {
+    let mut context = vec![0; 192];
+    context[40..44].copy_from_slice(&ifindex.to_ne_bytes());
+    context
+}
+
 fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
-    // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-    let context = [0, packet.len() as u32, 0, ifindex, 0, 0].map(u32::to_ne_bytes).concat();
-    let (action, bytes) = run(program, &context, packet);
+    let (action, bytes) = run(program, &xdp_context(ifindex, packet), packet);
     let fate = match action {
         1 => Fate::Dropped,
         2 => Fate::Pass,
@@ -316,10 +338,7 @@ fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
 }
 
 fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
-    // struct __sk_buff, in which only the device may be set.
-    let mut context = [0; 192];
-    context[40..44].copy_from_slice(&ifindex.to_ne_bytes());
-    let (action, bytes) = run(program, &context, packet);
+    let (action, bytes) = run(program, &tc_context(ifindex), packet);
     let fate = match action as i32 {
         -1 => Fate::Pass,
         2 => Fate::Dropped,

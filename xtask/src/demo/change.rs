@@ -29,9 +29,12 @@ pub enum Change {
     Unready(&'static str),
 }
 
-/// The changes shown, in this order.
-pub const CHANGES: [Change; 3] =
-    [Change::Delete("web-2"), Change::Add("web-7", "web-6", 5), Change::Unready("web-3")];
+/// The changes shown, in this order, each with the node at which the new spread is looked at.
+pub const CHANGES: [(Change, &str); 3] = [
+    (Change::Delete("web-2"), "node1"),
+    (Change::Add("web-7", "web-6", 5), "node2"),
+    (Change::Unready("web-3"), "node3"),
+];
 
 impl Change {
     /// In words.

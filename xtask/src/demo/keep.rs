@@ -1,69 +1,16 @@
 //! What follows the tour: the cluster left standing, until Enter or Ctrl-C, with commands to try.
-//! Ctrl-C also ends the tour itself early, so that nothing is left behind.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    thread,
-    time::Duration,
-};
+use std::{io, sync::mpsc, thread, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::{Context as _, Result};
 
 use super::{
     scenario::{Caller, SCENARIOS, Target},
     stage::Stage,
 };
+use crate::interrupt::Interrupt;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// Whether Ctrl-C has been pressed, or the process been asked to end.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    /// From now on Ctrl-C is noted here and no longer ends the process.
-    pub fn listen() -> Result<Self> {
-        let interrupt = Self::default();
-        let pressed = interrupt.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (ready, listening) = mpsc::channel();
-        thread::spawn(move || {
-            runtime.block_on(async {
-                let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-                let _ = ready.send(signals.0.is_ok() && signals.1.is_ok());
-                if let (Ok(mut pressing), Ok(mut ending)) = signals {
-                    tokio::select! {
-                        _ = pressing.recv() => {}
-                        _ = ending.recv() => {}
-                    }
-                    pressed.0.store(true, Ordering::Relaxed);
-                }
-            });
-        });
-        match listening.recv() {
-            Ok(true) => Ok(interrupt),
-            _ => bail!("cannot listen for Ctrl-C"),
-        }
-    }
-
-    fn pressed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Fails once Ctrl-C has been pressed.
-    pub fn check(&self) -> Result<()> {
-        if self.pressed() {
-            bail!("interrupted");
-        }
-        Ok(())
-    }
-}
 
 /// Shows commands to try and waits.
 pub fn keep(stage: &Stage, interrupt: &Interrupt) -> Result<()> {

@@ -20,12 +20,11 @@ use lb_testbed::{Families, Launcher};
 use self::{
     change::CHANGES,
     expect::{About, Facts, Finding, judge},
-    keep::Interrupt,
-    scenario::{AFTER_A_CHANGE, NOT_PROXIED, SCENARIOS, Scenario},
+    scenario::{NOT_PROXIED, SCENARIOS, Scenario, after_a_change},
     stage::{Plan, Stage},
     tables::Family,
 };
-use crate::{command, kernel_object, rights, workspace};
+use crate::{command, interrupt::Interrupt, kernel_object, rights, workspace};
 
 /// A second sample, after one that looked uneven, is larger by this: chance evens out, a fault
 /// does not.
@@ -253,7 +252,7 @@ impl Tour {
     }
 
     fn changes(&mut self) -> Result<()> {
-        for change in CHANGES {
+        for (change, node) in CHANGES {
             self.interrupt.check()?;
             let title = change.title();
             self.bar.set_message(title.clone());
@@ -261,8 +260,8 @@ impl Tour {
             self.print(&show::change(&title, &findings));
             self.count(&title, &findings);
             let family = self.stage.families()[0];
-            for scenario in AFTER_A_CHANGE {
-                self.scenario(scenario, family)?;
+            for scenario in after_a_change(node) {
+                self.scenario(&scenario, family)?;
             }
         }
         Ok(())

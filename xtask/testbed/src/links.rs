@@ -21,6 +21,9 @@ use crate::{
     netns::Netns,
 };
 
+/// Ethernet address of every bridge; no two are on one segment. A bridge without one of its own
+/// takes that of a port, and another when ports come and go: neighbours then send to nobody.
+const BRIDGE_ADDRESS: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 /// How long a device may take until it passes packets, and how often to look.
 const SETTLING: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -59,7 +62,8 @@ impl Links {
     /// Makes a bridge and brings it up. Multicast, which neighbour discovery is, goes to every port:
     /// a bridge that listens to who wants what may lose the first question.
     pub async fn bridge(&self, name: &str) -> Result<()> {
-        let message = LinkBridge::new(name).mcast_snooping(false).up().build();
+        let bridge = LinkBridge::new(name).mcast_snooping(false).address(BRIDGE_ADDRESS.to_vec());
+        let message = bridge.up().build();
         self.handle.link().add(message).execute().await.during("make bridge", name)
     }
 

@@ -116,7 +116,9 @@ fn program(link: Pinned) -> ProgramRow {
             .map_or_else(|| format!("cgroup {id}"), |path| path.display().to_string()),
         LinkTarget::Device(ifindex) => {
             let name = nix::net::if_::if_indextoname(ifindex).ok();
+            // What nix gives for a device that is not in this network namespace is an empty name.
             let name = name.and_then(|name| name.into_string().ok());
+            let name = name.filter(|name| !name.is_empty());
             name.map_or_else(|| format!("device {ifindex}"), |name| format!("{name} ({ifindex})"))
         }
         LinkTarget::Other => "unknown".to_owned(),

@@ -83,7 +83,7 @@ pub struct NodeNet {
     pub addresses: BTreeMap<IpAddr, LocalAddress>,
     /// External devices by ifindex.
     pub devices: BTreeMap<u32, DeviceNet>,
-    /// Devices that were asked for and cannot be used.
+    /// Devices that were asked for and are not there or cannot be used.
     pub rejections: Vec<Rejection>,
 }
 
@@ -149,8 +149,25 @@ impl NodeNet {
                 });
             }
         }
+        net.rejections.extend(unmatched(listing, selection));
         net
     }
+}
+
+/// Patterns that no device fits, or only loopback, which is never external.
+fn unmatched(listing: &Listing, selection: &Selection) -> Vec<Rejection> {
+    let Selection::Named(patterns) = selection else { return Vec::new() };
+    let devices = || listing.links.iter().filter(|link| !link.loopback);
+    let fitting =
+        |pattern: &str| devices().any(|link| fits(pattern.as_bytes(), link.name.as_bytes()));
+    let missing = patterns.iter().filter(|pattern| !fitting(pattern));
+    missing
+        .map(|pattern| Rejection {
+            object: format!("--interfaces {pattern}"),
+            field: String::new(),
+            reason: "there is no such device; it is used when it comes".to_owned(),
+        })
+        .collect()
 }
 
 fn device(listing: &Listing, link: &Link) -> DeviceNet {
@@ -258,7 +275,13 @@ mod tests {
         check(&named(&["eth*"]), &[(4, "default")], &["eth0", "eth1"], &[]);
         check(&named(&["eth1", "veth?"]), &[], &["eth1", "veth7"], &[]);
         check(&named(&["*"]), &[], &["eth0", "eth1", "veth7"], &["device tun0"]);
-        check(&named(&["eth"]), &[], &[], &[]);
+        check(&named(&["eth"]), &[], &[], &["--interfaces eth"]);
+        check(
+            &named(&["eth0", "lo", "x*"]),
+            &[],
+            &["eth0"],
+            &["--interfaces lo", "--interfaces x*"],
+        );
     }
 
     #[test]

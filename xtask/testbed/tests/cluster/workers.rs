@@ -115,3 +115,23 @@ fn no_place_has_a_packet_filter() {
     let cluster = two_nodes(Families::Both);
     assert_eq!(cluster.firewall_tables().expect("tables"), []);
 }
+
+#[test]
+fn pods_that_come_and_go_do_not_disturb_the_others() {
+    let mut cluster = two_nodes(Families::Both);
+    let _server = cluster.serve("b", &[PORT], &[]).expect("a server");
+    let probes = ["10.244.2.2", "fd00:244:2::2"].map(|address| {
+        let probe = Probe::tcp(target(address)).until_stopped();
+        cluster.start_probe("client", &probe).expect("a client")
+    });
+    for round in 0..5 {
+        cluster.add_pod("node2", &format!("c{round}")).expect("a pod");
+        cluster.add_pod("node2", &format!("d{round}")).expect("a pod");
+        cluster.remove_pod(&format!("c{round}")).expect("removal");
+    }
+    for probe in probes {
+        let report = probe.stop().expect("a report");
+        assert_eq!(report.failed(), 0, "{:?}", report.errors);
+        assert!(report.latency.max_us < 900_000.0, "{:?}", report.latency);
+    }
+}

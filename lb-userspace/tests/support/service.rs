@@ -39,7 +39,7 @@ impl Port {
 
     /// Has an endpoint on this node.
     pub fn local(self, at: SocketAddr) -> Self {
-        let in_local = self.0.external_local;
+        let in_local = self.0.external_local || self.0.internal_local;
         self.backend(at, true, in_local)
     }
 
@@ -51,6 +51,12 @@ impl Port {
     fn backend(mut self, at: SocketAddr, local: bool, in_local: bool) -> Self {
         let (address, port) = (at.ip(), at.port());
         self.0.backends.push(Backend { address, port, local, in_cluster: true, in_local });
+        self
+    }
+
+    /// `internalTrafficPolicy: Local`; before endpoints are added.
+    pub fn internal_local(mut self) -> Self {
+        self.0.internal_local = true;
         self
     }
 

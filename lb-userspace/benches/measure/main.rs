@@ -1,0 +1,49 @@
+//! Measurements inside the agent's own crate, for `cargo xtask bench`, which starts this, adds
+//! what is measured from outside, and makes tables of all of it. Writes one JSON value to standard
+//! output: raw samples, in nanoseconds unless their name says otherwise, and nothing is judged.
+//!
+//! The node, its packets and its services are those of the packet tests.
+
+mod baseline;
+mod packets;
+mod population;
+mod programming;
+
+#[path = "../../tests/packets/frame.rs"]
+#[expect(dead_code, reason = "the tests read packets, too")]
+mod frame;
+#[path = "../../tests/packets/rig.rs"]
+#[expect(dead_code, reason = "the tests ask more of it")]
+mod rig;
+#[path = "../../tests/support/service.rs"]
+#[expect(dead_code, reason = "the tests need more kinds of services")]
+mod service;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// What `cargo bench` adds to every command line
+    #[arg(long, global = true, hide = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// What a packet costs, by test-run
+    Packets(packets::Args),
+    /// What it takes to bring objects in memory into the kernel
+    Programming(programming::Args),
+}
+
+fn main() -> Result<()> {
+    let samples = match Cli::parse().verb {
+        Verb::Packets(args) => packets::measure(&args)?,
+        Verb::Programming(args) => programming::measure(&args)?,
+    };
+    println!("{samples}");
+    Ok(())
+}

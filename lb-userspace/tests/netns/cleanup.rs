@@ -1,0 +1,85 @@
+//! Taking everything away again.
+
+use std::{fs, path::Path};
+
+use lb_testbed::Agent;
+
+use crate::stage::{MAIN, Stage, complaint, inspect, service};
+
+const WEB: &str = "10.96.0.10:80";
+
+/// A Service that answers inside and outside.
+fn stage() -> (Stage, String) {
+    let stage = Stage::new(1).with("node1", "one").with("node1", "caller");
+    let ports = "ports: [{name: http, port: 80, nodePort: 30080}]";
+    let web = service("web", &format!("type: NodePort, clusterIP: 10.96.0.10, {ports}"));
+    stage.write(MAIN, &[web, stage.endpoints("web", &["one"])]);
+    let node_port = format!("{}:30080", stage.address("node1", true).unwrap());
+    (stage, node_port)
+}
+
+/// Kernel numbers of everything that is attached for an agent.
+fn links(agent: &Agent) -> Vec<u64> {
+    let status = inspect(agent, "status");
+    let programs = status["programs"].as_array().unwrap().iter();
+    programs.map(|row| row["link_id"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn cleanup_leaves_nothing_and_can_be_repeated() {
+    let (stage, node_port) = stage();
+    let agent = stage.start_with("node1", &["--xdp", "generic"]);
+    stage.assert_who("caller", WEB, Some(&["one"]));
+    stage.assert_who("client", &node_port, Some(&["one"]));
+    let pins = agent.pins().to_str().unwrap().to_owned();
+    let links = links(&agent);
+    // Eight on the cgroup, tc both ways and XDP on the device.
+    assert_eq!(links.len(), 11);
+    assert_eq!(in_kernel(&links), links.len());
+    let cleanup = || stage.sluice("node1", &["cleanup", "--pin-path", &pins]);
+
+    let refused = complaint(&cleanup());
+    assert_eq!(refused.0, Some(1), "while an agent runs");
+    assert!(refused.1.contains("in use"), "{refused:?}");
+    stage.assert_who("caller", WEB, Some(&["one"]));
+    stage.assert_who("client", &node_port, Some(&["one"]));
+
+    agent.stop().unwrap();
+    stage.assert_who("caller", WEB, Some(&["one"]));
+    stage.assert_who("client", &node_port, Some(&["one"]));
+    let done = cleanup();
+    assert!(done.status.success(), "{done:?}");
+    println!("{}", String::from_utf8_lossy(&done.stdout));
+    assert!(!Path::new(&pins).exists());
+    stage.assert_who("caller", WEB, None);
+    stage.assert_who("client", &node_port, None);
+    assert_eq!(in_kernel(&links), 0, "something is still attached");
+
+    let again = cleanup();
+    assert!(again.status.success(), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to remove"));
+
+    // A start after it is a first start.
+    let _agent = stage.start("node1");
+    stage.assert_who("caller", WEB, Some(&["one"]));
+    stage.assert_who("client", &node_port, Some(&["one"]));
+}
+
+/// How many of these links the kernel knows.
+fn in_kernel(links: &[u64]) -> usize {
+    let all = aya::programs::loaded_links().map(|info| info.unwrap().id());
+    all.filter(|id| links.contains(&u64::from(*id))).count()
+}
+
+#[test]
+fn cleanup_keeps_its_hands_off_folders_that_are_no_pins() {
+    let stage = Stage::new(1);
+    let folder = stage.cluster.folder().join("precious");
+    fs::create_dir_all(folder.join("v1/maps")).unwrap();
+    fs::write(folder.join("v1/maps/map-of-the-house"), "").unwrap();
+    let output = stage.sluice("node1", &["cleanup", "--pin-path", folder.to_str().unwrap()]);
+    let (code, complaint) = complaint(&output);
+    assert_eq!(code, Some(1), "{complaint}");
+    assert!(complaint.contains("bpf filesystem"), "{complaint}");
+    assert!(folder.join("v1/maps/map-of-the-house").exists());
+}

@@ -1,0 +1,17 @@
+//! Whole agents: the real `sluice`, following a folder of manifests, on nodes made of network
+//! namespaces, with real sockets in pods and a client outside who tell what they met.
+//!
+//! Needs the rights to load and attach programs and to make network namespaces; fails, naming what
+//! is missing, where it has not.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod cleanup;
+mod devices;
+mod inspection;
+mod manifests;
+mod outside;
+mod restart;
+mod room;
+mod stage;
+mod start;

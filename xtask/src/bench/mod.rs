@@ -1,0 +1,168 @@
+//! `cargo xtask bench`: what it costs. Everything is measured beside something it is held against, in
+//! the same run and in turn, several times; what is reported is the median and how far the samples
+//! spread. One file a measurement; what needs the inside of the agent is measured by
+//! lb-userspace/benches/measure, which is started from here.
+//!
+//! The figures of one run may be held against each other, those of two machines may not.
+
+mod machine;
+mod manifests;
+mod memory;
+mod packets;
+mod programming;
+mod programs;
+mod report;
+mod requests;
+mod samples;
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use lb_testbed::{Agent, AgentOptions};
+
+use self::{
+    machine::Machine,
+    manifests::Manifests,
+    memory::Memory,
+    programs::Programs,
+    report::{Budget, Report, Row, Section},
+    requests::{Extent, Stage},
+    samples::Summary,
+};
+use crate::{interrupt::Interrupt, rights};
+
+const MIB: f64 = (1 << 20) as f64;
+/// Budgets: parts of the requests a second that a direct connection makes.
+const CLUSTER_IP: f64 = 0.97;
+const NODE_PORT: f64 = 0.95;
+const RESIDENT_MIB: f64 = 64.0;
+/// An agent with very many services.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// Settings of the verb.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Fewer and shorter rounds, and 1,000 services where else there are 10,000: three minutes
+    #[arg(long)]
+    quick: bool,
+    /// Also write the report to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// The verb. It fails if something could not be measured; a budget that is not held is reported.
+pub fn run(args: &Args) -> Result<()> {
+    rights::demand(rights::NAMESPACES)?;
+    rights::mount_bpffs()?;
+    let programs = Programs::build()?;
+    let interrupt = Interrupt::listen()?;
+    let mut report = Report {
+        machine: Machine::look(),
+        kernel_object: String::new(),
+        quick: args.quick,
+        sections: Vec::new(),
+        budgets: Vec::new(),
+    };
+    let (origin, section, budgets) = packets::measure(&programs, args.quick)?;
+    report.kernel_object = origin;
+    println!("\n{}", report.heading());
+    report.add(section, budgets);
+    interrupt.check()?;
+    let (section, budgets) = programming::measure(&programs, args.quick)?;
+    report.add(section, budgets);
+    interrupt.check()?;
+    agents(&mut report, &programs, &interrupt)?;
+    print!("{}", report.budgets());
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+impl Report {
+    /// Takes a section in and shows it.
+    fn add(&mut self, section: Section, budgets: Vec<Budget>) {
+        print!("{}", section.text());
+        self.sections.push(section);
+        self.budgets.extend(budgets);
+    }
+}
+
+/// Everything that takes whole agents: requests a second and memory, with few services and many.
+fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Result<()> {
+    let (sizes, extent) = match report.quick {
+        true => ([10, 1_000], Extent { rounds: 3, call: Duration::from_millis(1_500) }),
+        false => ([10, 10_000], Extent { rounds: 7, call: Duration::from_secs(3) }),
+    };
+    let stage = Stage::raise(programs.workers.clone())?;
+    let manifests = Manifests::new(stage.cluster.folder())?;
+    let mut options = AgentOptions::new(&programs.sluice, manifests.folder());
+    options.ready_within = READY_WITHIN;
+    let (mut requests, mut memory) = (requests_section(extent), Vec::new());
+    let mut budgets = Vec::new();
+    for services in sizes {
+        manifests.write(services, stage.services())?;
+        let started = Instant::now();
+        let agent = stage.cluster.start_agent("node1", &options)?;
+        let start = started.elapsed();
+        let other = stage.cluster.start_agent("node2", &options)?;
+        memory.push((services, start, Memory::of(agent.pid())?));
+        let outcomes = stage.measure(services, extent, interrupt)?;
+        let limits = [
+            ("ClusterIP / direct", Some(CLUSTER_IP)),
+            ("NodePort, backend there / direct", Some(NODE_PORT)),
+            ("NodePort, backend elsewhere / direct", None),
+        ];
+        for (outcome, (what, limit)) in outcomes.into_iter().zip(limits) {
+            let what = format!("requests a second, {what}, {services} services");
+            budgets.extend(limit.map(|limit| Budget::at_least(&what, outcome.ratio, limit)));
+            requests.rows.extend(outcome.rows);
+        }
+        [agent, other].into_iter().map(Agent::stop).collect::<Result<Vec<_>, _>>()?;
+    }
+    report.add(requests, budgets);
+    let (section, budgets) = memory_section(&memory);
+    report.add(section, budgets);
+    Ok(())
+}
+
+fn requests_section(extent: Extent) -> Section {
+    let Extent { rounds, call } = extent;
+    Section {
+        title: "Requests a second".to_owned(),
+        notes: vec![
+            format!("{rounds} rounds of {call:?} on each side; IPv4, a connection a request"),
+            "baseline: directly to the same server, by plain routing, from the same caller".into(),
+            "packets between namespaces have partial checksums, so XDP leaves them to tc".into(),
+        ],
+        rows: Vec::new(),
+    }
+}
+
+fn memory_section(found: &[(u32, Duration, Memory)]) -> (Section, Vec<Budget>) {
+    let mut rows = Vec::new();
+    for (services, start, memory) in found {
+        let mut row = |what: &str, unit, value: f64| {
+            let what = format!("{what}, {services} services");
+            rows.push(Row::new(what, unit, Summary::of(&[value])));
+        };
+        row("agent, resident", "MiB", memory.resident as f64 / MIB);
+        row("agent, resident, without tables and program text", "MiB", memory.own as f64 / MIB);
+        row("agent, most that was ever resident", "MiB", memory.peak as f64 / MIB);
+        row("all tables", "MiB", memory.tables as f64 / MIB);
+        row("agent's start until the tables are filled", "ms", start.as_secs_f64() * 1e3);
+    }
+    let mut budgets = Vec::new();
+    if let Some((services, _, memory)) = found.last() {
+        let what = format!("agent, resident, {services} services x {}", manifests::ENDPOINTS);
+        let resident = memory.resident as f64 / MIB;
+        budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB"));
+    }
+    let notes = vec!["manifests as a file of YAML; tables of their default sizes".to_owned()];
+    (Section { title: "Memory and start".to_owned(), notes, rows }, budgets)
+}

@@ -1,0 +1,205 @@
+//! What was measured, as tables for people and as JSON for machines, from one value.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets::NOTHING};
+use console::style;
+use serde::Serialize;
+
+use super::{
+    machine::Machine,
+    samples::{Comparison, Summary},
+};
+
+/// Everything.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Where.
+    pub machine: Machine,
+    /// `fresh`: the kernel object was built of these sources; `kept`: it is the repository's.
+    pub kernel_object: String,
+    /// Whether it was the short version.
+    pub quick: bool,
+    /// What was measured.
+    pub sections: Vec<Section>,
+    /// The design's budgets, as far as they were measured.
+    pub budgets: Vec<Budget>,
+}
+
+/// Measurements of one kind.
+#[derive(Debug, Serialize)]
+pub struct Section {
+    /// What kind.
+    pub title: String,
+    /// What one must know to read them.
+    pub notes: Vec<String>,
+    /// The measurements.
+    pub rows: Vec<Row>,
+}
+
+/// One measurement.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// Of what.
+    pub what: String,
+    /// The unit of all values but ratios.
+    pub unit: &'static str,
+    /// What was found.
+    pub found: Summary,
+    /// What it is held against.
+    pub beside: Option<Comparison>,
+}
+
+/// A budget.
+#[derive(Debug, Serialize)]
+pub struct Budget {
+    /// Of what.
+    pub what: String,
+    /// In words.
+    pub budget: String,
+    /// What was found, in the budget's terms.
+    pub measured: String,
+    /// Whether it was kept.
+    pub held: bool,
+}
+
+impl Row {
+    /// A measurement by itself.
+    pub fn new(what: impl Into<String>, unit: &'static str, found: Summary) -> Self {
+        Self { what: what.into(), unit, found, beside: None }
+    }
+
+    /// Held against something.
+    pub fn beside(self, comparison: Comparison) -> Self {
+        Self { beside: Some(comparison), ..self }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![format!("  {}", self.what), number(self.found.median)];
+        cells.extend([spread(&self.found), self.unit.to_owned()]);
+        if let Some(Comparison { baseline, ratio, ratios }) = &self.beside {
+            cells.extend([number(baseline.median), spread(baseline)]);
+            cells.extend([format!("{ratio:.3}"), spread(ratios)]);
+        }
+        cells
+    }
+}
+
+impl Budget {
+    /// A value that must not be larger.
+    pub fn at_most(what: &str, value: f64, limit: f64, unit: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            budget: format!("<= {limit} {unit}").trim_end().to_owned(),
+            measured: format!("{} {unit}", number(value)).trim_end().to_owned(),
+            held: value <= limit,
+        }
+    }
+
+    /// A value that must not be smaller.
+    pub fn at_least(what: &str, value: f64, limit: f64) -> Self {
+        Self {
+            what: what.to_owned(),
+            budget: format!(">= {limit}"),
+            measured: format!("{value:.3}"),
+            held: value >= limit,
+        }
+    }
+}
+
+impl Section {
+    /// As a table.
+    pub fn text(&self) -> String {
+        let mut text = format!("\n{}\n", style(&self.title).bold().underlined());
+        for note in &self.notes {
+            let _ = writeln!(text, "  {}", style(note).dim());
+        }
+        let mut table = plain();
+        let compared = self.rows.iter().any(|row| row.beside.is_some());
+        let mut titles = vec!["", "median", "spread", ""];
+        if compared {
+            titles.extend(["baseline", "spread", "ratio", "spread"]);
+        }
+        table.set_header(titles);
+        table.add_rows(self.rows.iter().map(Row::cells));
+        for column in [1, 4, 6] {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let _ = writeln!(text, "{}", table.trim_fmt());
+        text
+    }
+}
+
+impl Report {
+    /// What precedes the tables.
+    pub fn heading(&self) -> String {
+        let Machine { processor, processors, memory_mib, kernel, load, commit, .. } = &self.machine;
+        format!(
+            "{processors} x {processor}, {memory_mib} MiB, kernel {kernel}, load {load} at the start\n\
+             sources {commit}, kernel object {}{}\n\
+             a spread goes from the tenth to the ninetieth percentile, of fewer than ten samples \
+             from the least to the largest\n",
+            self.kernel_object,
+            if self.quick { ", quick" } else { "" },
+        )
+    }
+
+    /// The budgets as a table.
+    pub fn budgets(&self) -> String {
+        let mut table = plain();
+        table.set_header(["", "budget", "measured", ""]);
+        for Budget { what, budget, measured, held } in &self.budgets {
+            let verdict = match held {
+                true => style("held").green(),
+                false => style("NOT HELD").red().bold(),
+            };
+            table.add_row([&format!("  {what}"), budget, measured, &verdict.to_string()]);
+        }
+        format!("\n{}\n{}\n", style("Budgets").bold().underlined(), table.trim_fmt())
+    }
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+fn spread(summary: &Summary) -> String {
+    format!("{}..{}", number(summary.low), number(summary.high))
+}
+
+/// Three digits that count, more only before the point.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 1.0 => format!("{value:.3}"),
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, number};
+
+    #[test]
+    fn numbers_have_the_digits_that_count() {
+        for (value, expected) in
+            [(0.0, "0"), (0.9712, "0.971"), (1.239, "1.24"), (47.46, "47.5"), (12_345.6, "12346")]
+        {
+            assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn a_budget_is_kept_up_to_its_limit_itself() {
+        for (value, held) in [(2.9, true), (3.0, true), (3.1, false)] {
+            assert_eq!(Budget::at_most("", value, 3.0, "").held, held, "{value}");
+            assert_eq!(Budget::at_least("", -value, -3.0).held, held, "-{value}");
+        }
+    }
+}

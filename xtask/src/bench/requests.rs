@@ -1,0 +1,220 @@
+//! Requests a second: connect, request, response, and again, through a service and directly to its
+//! one endpoint, in turn, so that whatever else goes on at the machine meets both.
+//!
+//! Nodes, pods and the client are network namespaces. Clients and servers are programs of ours,
+//! which share the processors with the kernel's work that is to be compared; how much of the time
+//! they took themselves is part of the result, as it hides differences in the rest.
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use lb_testbed::{CLIENT, Cluster, Families, Launcher, Probe, Worker};
+
+use super::{
+    manifests::Measured,
+    report::Row,
+    samples::{Comparison, Summary},
+};
+use crate::interrupt::Interrupt;
+
+const HTTP: u16 = 8080;
+/// Callers at a time: enough to keep both processors of a small machine busy.
+const CALLERS: u32 = 4;
+/// What is thrown away before the first round.
+const WARM_UP: Duration = Duration::from_millis(300);
+
+/// How long it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Rounds: one call through the service, one directly.
+    pub rounds: u32,
+    /// The length of each call.
+    pub call: Duration,
+}
+
+/// Who calls what, and what instead.
+struct Path {
+    what: &'static str,
+    caller: &'static str,
+    service: SocketAddr,
+    direct: SocketAddr,
+}
+
+/// The cluster that is called in.
+pub struct Stage {
+    paths: Vec<Path>,
+    services: Vec<Measured>,
+    servers: Vec<Worker>,
+    /// The namespaces.
+    pub cluster: Cluster,
+}
+
+/// What came of one path.
+pub struct Outcome {
+    /// Requests a second, and times a request took.
+    pub rows: Vec<Row>,
+    /// The ratio of requests a second.
+    pub ratio: f64,
+}
+
+/// Processor time of clients and servers, in ticks.
+#[derive(Clone, Copy, Default)]
+struct Ticks {
+    user: u64,
+    system: u64,
+}
+
+impl Stage {
+    /// Two nodes, the pods, and a way from the client to the pods, which by way of the first node
+    /// leads to the second one's too: the way that packets to its NodePorts take.
+    pub fn raise(workers: Launcher) -> Result<Self> {
+        let mut cluster = Cluster::builder(workers).families(Families::V4).nodes(2).build()?;
+        let mut servers = Vec::new();
+        for (node, pod) in [("node1", "caller"), ("node1", "near"), ("node2", "far")] {
+            cluster.add_pod(node, pod)?;
+            servers.push(cluster.serve(pod, &[HTTP], &[])?);
+        }
+        let address = |name: &str| -> Result<IpAddr> {
+            cluster.addresses(name)?.first().copied().context("a place without address")
+        };
+        let (node, near, far) = (address("node1")?, address("near")?, address("far")?);
+        cluster.route(far.into(), "node1")?;
+        let service = |name, last, node_port, endpoint, node| Measured {
+            name,
+            cluster_ip: [10, 96, 0, last].into(),
+            node_port,
+            endpoint: (endpoint, HTTP).into(),
+            node,
+        };
+        let services = vec![
+            service("near", 10, 30_100, near, "node1"),
+            service("far", 11, 30_101, far, "node2"),
+        ];
+        let path = |what, caller, service: (IpAddr, u16), direct: IpAddr| Path {
+            what,
+            caller,
+            service: service.into(),
+            direct: (direct, HTTP).into(),
+        };
+        let paths = vec![
+            path("ClusterIP from a pod", "caller", (services[0].cluster_ip, 80), near),
+            path("NodePort, backend there", CLIENT, (node, 30_100), near),
+            path("NodePort, backend elsewhere", CLIENT, (node, 30_101), far),
+        ];
+        Ok(Self { paths, services, servers, cluster })
+    }
+
+    /// The services that manifests must have.
+    pub fn services(&self) -> &[Measured] {
+        &self.services
+    }
+
+    /// Calls along every path, with so many services in the tables.
+    pub fn measure(
+        &self,
+        services: u32,
+        extent: Extent,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Outcome>> {
+        let measure = |path: &Path| self.along(path, services, extent, interrupt);
+        self.paths.iter().map(measure).collect()
+    }
+
+    fn along(
+        &self,
+        path: &Path,
+        services: u32,
+        extent: Extent,
+        interrupt: &Interrupt,
+    ) -> Result<Outcome> {
+        for to in [path.direct, path.service] {
+            self.call(path, to, WARM_UP)?;
+        }
+        let before = self.ticks()?;
+        let (mut service, mut direct) = (Vec::new(), Vec::new());
+        for round in 0..extent.rounds {
+            interrupt.check()?;
+            // Who goes first takes turns too.
+            let mut sides = [(path.direct, &mut direct), (path.service, &mut service)];
+            sides.rotate_left(round as usize % 2);
+            for (to, found) in sides {
+                found.push(self.call(path, to, extent.call)?);
+            }
+        }
+        let after = self.ticks()?;
+        let all = |of: fn(&Called) -> f64, called: &[Called]| -> Vec<f64> {
+            called.iter().map(of).collect()
+        };
+        let row = |what: &str, unit, of: fn(&Called) -> f64| {
+            let (service, direct) = (all(of, &service), all(of, &direct));
+            let what = format!("{}, {services} services: {what}", path.what);
+            Row::new(what, unit, Summary::of(&service)).beside(Comparison::of(&service, &direct))
+        };
+        let rows = vec![
+            row("requests", "/s", |called| called.per_second),
+            row("p50", "us", |called| called.p50_us),
+            row("p99", "us", |called| called.p99_us),
+            Row::new(
+                format!("{}, {services} services: workers' own time", path.what),
+                "%",
+                Summary::of(&[after.user_percent_since(before)]),
+            ),
+        ];
+        let ratio = rows[0].beside.map_or(0.0, |comparison| comparison.ratio);
+        Ok(Outcome { rows, ratio })
+    }
+
+    /// One call, all of whose requests must be answered.
+    fn call(&self, path: &Path, to: SocketAddr, length: Duration) -> Result<Called> {
+        let probe = Probe::tcp(to).lasting(length).concurrency(CALLERS).most_failures(100);
+        let report = self.cluster.probe(path.caller, &probe)?;
+        if report.failed() > 0 {
+            let (failed, made) = (report.failed(), report.failed() + report.answered());
+            bail!("{}: {failed} of {made} requests to {to} failed: {:?}", path.what, report.errors);
+        }
+        Ok(Called {
+            per_second: report.answered() as f64 / report.elapsed.as_secs_f64(),
+            p50_us: report.latency.p50_us,
+            p99_us: report.latency.p99_us,
+        })
+    }
+
+    /// Processor time of the servers so far, and of all clients that have ended.
+    fn ticks(&self) -> Result<Ticks> {
+        // In /proc/PID/stat, counted from behind the name: user, system, and both of children.
+        let mut all = Ticks::of("self", 13)?;
+        for server in &self.servers {
+            let server = Ticks::of(&server.pid().to_string(), 11)?;
+            all = Ticks { user: all.user + server.user, system: all.system + server.system };
+        }
+        Ok(all)
+    }
+}
+
+/// What came of one call.
+struct Called {
+    per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+impl Ticks {
+    fn of(process: &str, field: usize) -> Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        let (_, fields) = stat.rsplit_once(") ").context("a process without state")?;
+        let mut fields = fields.split(' ').skip(field).map(str::parse);
+        match (fields.next(), fields.next()) {
+            (Some(Ok(user)), Some(Ok(system))) => Ok(Self { user, system }),
+            _ => bail!("a process without times"),
+        }
+    }
+
+    fn user_percent_since(self, before: Self) -> f64 {
+        let (user, system) = (self.user - before.user, self.system - before.system);
+        100.0 * user as f64 / (user + system).max(1) as f64
+    }
+}
