@@ -1,7 +1,7 @@
 //! What is refused, what is dropped, what is left alone.
 
 use lb_common::{Protocol, counter::Counter, settings::flags};
-use lb_userspace::model::FrontendKind;
+use lb_userspace::{model::FrontendKind, plan::Op};
 
 use crate::{
     frame::{self, Tcp},
@@ -102,6 +102,25 @@ fn without_endpoints_the_stack_answers_for_a_node_port_and_a_vip_is_dropped() {
         assert_eq!(outcome.fate, Fate::Dropped);
         assert_eq!(rig.count(Counter::DropNoEndpoint) - before, 3);
     }
+    assert_eq!(rig.flows(), 0);
+}
+
+#[test]
+fn a_list_that_names_a_free_row_is_told_and_nobody_is_sent_there() {
+    // The first service has row 0, which is what a free backend says, and the first slot.
+    const FREE: u32 = 7;
+    let mut rig = Rig::new();
+    let [parties, _] = rig.families();
+    let vip = at("198.51.100.9".parse().unwrap(), 80);
+    let service = port("web", Protocol::Tcp, family_of(parties.near))
+        .at(FrontendKind::LoadBalancer, vip)
+        .local(at(parties.near, 8080));
+    rig.program([service.build()]);
+    rig.spoil(Op::WriteSlots { offset: 0, backends: vec![FREE] });
+    let client = at(parties.client, 40_000).to_string();
+    let outcome = rig.ingress(&frame::tcp(&client, &vip.to_string(), Tcp::Syn));
+    assert_eq!(outcome.fate, Fate::Dropped);
+    assert_eq!(rig.count(Counter::TableInconsistent), 3);
     assert_eq!(rig.flows(), 0);
 }
 

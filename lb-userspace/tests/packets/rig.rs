@@ -25,7 +25,7 @@ use lb_userspace::{
     kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
     maps::{KernelTables, Reader, Tables},
     model::{ServiceName, ServicePort},
-    plan::{Capacities, Plan, Planner},
+    plan::{Capacities, Op, Plan, Planner},
 };
 
 /// Which program a packet goes through.
@@ -142,6 +142,11 @@ impl Rig {
         }
         let plan = self.planner.plan(services);
         self.perform(plan);
+    }
+
+    /// Writes what no plan would.
+    pub fn spoil(&mut self, op: Op) {
+        self.tables.apply(&[op]).unwrap();
     }
 
     /// Puts a packet through a program, as if it were at the node's external device.

@@ -116,7 +116,9 @@ fn any(service: u32, run: Run) -> Option<Chosen> {
     let chosen = lookup::row(&SLOTS, slot).and_then(|index| {
         let backend = lookup::row(&BACKENDS, index)?;
         let reference = BackendRef { index, generation: backend.generation };
-        (backend.service == service).then_some(Chosen { backend, reference })
+        // A free row is all zero, and zero is a service.
+        let ours = backend.service == service && backend.flags != 0;
+        ours.then_some(Chosen { backend, reference })
     });
     if chosen.is_none() {
         count(Counter::TableInconsistent);
