@@ -39,7 +39,7 @@ impl Port {
 
     /// Has an endpoint on this node.
     pub fn local(self, at: SocketAddr) -> Self {
-        let in_local = self.0.external_local;
+        let in_local = self.0.external_local || self.0.internal_local;
         self.backend(at, true, in_local)
     }
 
@@ -57,6 +57,12 @@ impl Port {
     /// `externalTrafficPolicy: Local`; before endpoints are added.
     pub fn external_local(mut self) -> Self {
         self.0.external_local = true;
+        self
+    }
+
+    /// `internalTrafficPolicy: Local`; before endpoints are added.
+    pub fn internal_local(mut self) -> Self {
+        self.0.internal_local = true;
         self
     }
 
