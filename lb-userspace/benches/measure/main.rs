@@ -15,7 +15,7 @@ mod frame;
 #[path = "../../tests/packets/rig.rs"]
 #[expect(dead_code, reason = "the tests ask more of it")]
 mod rig;
-#[path = "../../tests/support/service.rs"]
+#[path = "../../tests/node/service.rs"]
 #[expect(dead_code, reason = "the tests need more kinds of services")]
 mod service;
 

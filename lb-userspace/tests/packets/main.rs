@@ -9,6 +9,6 @@ mod frame;
 mod halves;
 mod known;
 mod rig;
-#[path = "../support/service.rs"]
-#[allow(dead_code, reason = "shared by two rungs, each of which uses its part")]
+#[path = "../node/service.rs"]
+#[allow(dead_code, reason = "each rung uses a part of it")]
 mod service;

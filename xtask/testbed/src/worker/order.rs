@@ -103,6 +103,8 @@ pub struct Probe {
     pub most_failures: u64,
     /// Report every single exchange too.
     pub record: bool,
+    /// Let connect() of a TCP socket block, as most programs do.
+    pub blocking: bool,
     /// Size of a UDP request, if larger than the shortest; the answer is at least as large.
     pub datagram_bytes: usize,
 }
@@ -120,6 +122,7 @@ impl Probe {
             reuse: false,
             most_failures: u64::MAX,
             record: false,
+            blocking: false,
             datagram_bytes: 0,
         }
     }
@@ -177,6 +180,11 @@ impl Probe {
     /// With every exchange in the report.
     pub fn recording(self) -> Self {
         Self { record: true, ..self }
+    }
+
+    /// Over sockets whose connect() blocks.
+    pub fn blocking(self) -> Self {
+        Self { blocking: true, ..self }
     }
 
     /// With datagrams of this size.

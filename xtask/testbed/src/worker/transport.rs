@@ -65,7 +65,12 @@ impl<'a> Client<'a> {
         }
         match self.order.transport {
             Transport::Tcp => {
-                socket.connect_timeout(&to, self.order.timeout)?;
+                if self.order.blocking {
+                    socket.set_write_timeout(Some(self.order.timeout))?;
+                    socket.connect(&to)?;
+                } else {
+                    socket.connect_timeout(&to, self.order.timeout)?;
+                }
                 socket.set_tcp_nodelay(true)?;
             }
             Transport::UdpConnected => socket.connect(&to)?,

@@ -1,0 +1,96 @@
+//! Session affinity of processes: by network namespace, whatever the address.
+
+use std::collections::BTreeSet;
+
+use lb_common::{Protocol, affinity::client_kind};
+use lb_userspace::model::IpFamily;
+
+use crate::rig::{NODE, PODS, Rig, SHELL, TRANSPORTS, answered, cluster_ip, probe};
+
+const TIMEOUT_S: u32 = 3600;
+
+fn program(rig: &mut Rig, pods: &[&str]) {
+    rig.program(|rig, protocol, family| {
+        rig.with(rig.bare(protocol, family).affinity(TIMEOUT_S), family, pods)
+    });
+}
+
+/// Who answers a place, over every transport in every family; the same one each time, or it fails.
+fn own_pods(rig: &Rig, place: &str) -> Vec<String> {
+    let mut pods = Vec::new();
+    for family in IpFamily::ALL {
+        for transport in TRANSPORTS {
+            let to = cluster_ip(family);
+            let mut found = BTreeSet::new();
+            for _process in 0..2 {
+                let report = rig.call(place, &probe(to, transport).requests(20));
+                assert_eq!(report.failed(), 0);
+                found.extend(report.answers.into_iter().map(|answer| answer.pod));
+            }
+            assert_eq!(found.len(), 1, "{place} {to} {transport:?}: {found:?}");
+            pods.extend(found);
+        }
+    }
+    pods
+}
+
+#[test]
+fn processes_of_a_network_namespace_share_a_backend_and_keep_it() {
+    let mut rig = Rig::new();
+    program(&mut rig, &PODS);
+    let places = [SHELL, NODE, PODS[0]];
+    let before = places.map(|place| own_pods(&rig, place));
+    // One entry for each namespace and service port.
+    let entries = rig.node.reader().affinity().unwrap();
+    let ports = [Protocol::Tcp, Protocol::Udp].len() * IpFamily::ALL.len();
+    assert_eq!(entries.len(), places.len() * ports);
+    let by_namespace =
+        |key: &lb_common::affinity::AffinityKey| key.client_kind == client_kind::NETWORK_NAMESPACE;
+    assert!(entries.iter().all(|(key, _)| by_namespace(key)), "{entries:?}");
+    assert_eq!(places.map(|place| own_pods(&rig, place)), before);
+}
+
+#[test]
+fn a_client_whose_backend_left_gets_another_and_keeps_that() {
+    let mut rig = Rig::new();
+    program(&mut rig, &PODS);
+    let before = own_pods(&rig, SHELL).remove(0);
+    let others: Vec<&str> = PODS.into_iter().filter(|pod| *pod != before).collect();
+    program(&mut rig, &others);
+    let after = own_pods(&rig, SHELL).remove(0);
+    assert!(others.contains(&after.as_str()), "{before}, then {after}");
+    program(&mut rig, &PODS);
+    assert_eq!(own_pods(&rig, SHELL).remove(0), after, "an endpoint that returns changes nothing");
+}
+
+#[test]
+fn without_affinity_nobody_is_remembered() {
+    let mut rig = Rig::new();
+    rig.program_pods(&PODS);
+    let to = cluster_ip(IpFamily::V4);
+    let report = rig.call(SHELL, &probe(to, lb_testbed::Transport::Tcp).requests(60));
+    answered(&report, to, &PODS);
+    assert_eq!(rig.node.reader().affinity().unwrap().len(), 0);
+}
+
+#[test]
+fn a_client_is_let_go_when_its_timeout_is_over() {
+    let mut rig = Rig::new();
+    let short = |rig: &mut Rig, pods: &[&str]| {
+        rig.program(|rig, protocol, family| {
+            rig.with(rig.bare(protocol, family).affinity(1), family, pods)
+        });
+    };
+    short(&mut rig, &PODS[..1]);
+    let to = cluster_ip(IpFamily::V4);
+    let tcp = probe(to, lb_testbed::Transport::Tcp);
+    answered(&rig.call(SHELL, &tcp), to, &PODS[..1]);
+    short(&mut rig, &PODS);
+    answered(&rig.call(SHELL, &tcp), to, &PODS[..1]);
+    // Each wait lets go once; that the same of three is chosen each time has a chance of 3^-12.
+    let moved = (0..12).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(1_050));
+        rig.call(SHELL, &tcp).by_pod().keys().any(|pod| *pod != PODS[0])
+    });
+    assert!(moved, "never let go");
+}
