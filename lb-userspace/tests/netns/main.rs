@@ -4,8 +4,6 @@
 //! Needs the rights to load and attach programs and to make network namespaces; fails, naming what
 //! is missing, where it has not.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 mod cleanup;
 mod devices;
 mod inspection;

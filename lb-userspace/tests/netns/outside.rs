@@ -86,7 +86,7 @@ fn of_two_services_at_one_address_the_older_answers_until_it_goes() {
     stage.assert_who("caller", "10.96.0.11:80", Some(&["two"]));
     stage.assert_who("caller", contested, Some(&["one"]));
 
-    stage.write(MAIN, &[younger.clone()]);
+    stage.write(MAIN, std::slice::from_ref(&younger));
     stage.until_who("client", contested, Some(&["two"]));
     stage.assert_who("caller", contested, Some(&["two"]));
     until_logged(&agent, &["no longer rejected: Service default/alpha"]);
