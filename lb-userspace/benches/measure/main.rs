@@ -33,6 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Where the kernel object comes from
+    Origin,
     /// What a packet costs, by test-run
     Packets(packets::Args),
     /// What it takes to bring objects in memory into the kernel
@@ -41,6 +43,7 @@ enum Verb {
 
 fn main() -> Result<()> {
     let samples = match Cli::parse().verb {
+        Verb::Origin => lb_userspace::kernel::ORIGIN.into(),
         Verb::Packets(args) => packets::measure(&args)?,
         Verb::Programming(args) => programming::measure(&args)?,
     };

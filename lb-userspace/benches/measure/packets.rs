@@ -26,10 +26,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Result, ensure};
 use aya::{TestRun as _, TestRunOptions, programs::TestRunResult};
 use lb_common::{Protocol, counter::Counter, names};
-use lb_userspace::{
-    kernel::{ORIGIN, Sizes},
-    model::FrontendKind,
-};
+use lb_userspace::{kernel::Sizes, model::FrontendKind};
 use serde_json::{Value, json};
 
 use crate::{
@@ -177,7 +174,7 @@ pub fn measure(args: &Args) -> Result<Value> {
         }
     }
     let cases: Vec<Value> = cases.iter().map(Case::json).collect();
-    Ok(json!({ "origin": ORIGIN, "runs_a_call": RUNS, "cases": cases }))
+    Ok(json!({ "runs_a_call": RUNS, "cases": cases }))
 }
 
 /// Makes the services that the packets are for.

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use lb_common::{limits, settings::flags};
 use lb_testbed::{Cluster, Families, Launcher};
 use lb_userspace::{
-    kernel::{OBJECT, ORIGIN, Pins, Programs, Settings, Sizes, sys::Access},
+    kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
     maps::{KernelTables, Tables as _},
     model::{Model, Node, Picture, ServiceName},
     plan::{Capacities, Op, Plan, Planner},
@@ -80,7 +80,7 @@ pub fn measure(args: &Args) -> Result<Value> {
         let pins = Pins::new(&cluster.pins("node1")?);
         pins.prepare()?;
         let (mut sync, created) = Loop::new(&pins)?;
-        let pass = sync.take(&picture)?;
+        let pass = sync.take(Arc::clone(&picture))?;
         let usage = sync.planner.usage();
         ensure!(usage.services == args.services, "only {} services fitted", usage.services);
         creations.push(created);
@@ -91,7 +91,6 @@ pub fn measure(args: &Args) -> Result<Value> {
     let mut sync = last.context("nothing was loaded")?;
     let changes = change(&mut sync, picture, args)?;
     Ok(json!({
-        "origin": ORIGIN,
         "services": args.services,
         "endpoints": args.endpoints,
         "creation": creations.iter().map(Duration::as_nanos).collect::<Vec<_>>(),
@@ -118,10 +117,11 @@ impl Loop {
     }
 
     /// Brings a picture into the tables.
-    fn take(&mut self, picture: &Arc<Picture>) -> Result<Pass> {
+    fn take(&mut self, picture: Arc<Picture>) -> Result<Pass> {
         let mut pass = Pass::default();
+        let outdated = Arc::clone(self.model.picture());
         let started = Instant::now();
-        let dirty: BTreeSet<ServiceName> = self.model.replace(Picture::clone(picture));
+        let dirty: BTreeSet<ServiceName> = self.model.replace(picture);
         let wanted: Vec<_> = dirty
             .into_iter()
             .map(|name| {
@@ -136,6 +136,7 @@ impl Loop {
         let started = Instant::now();
         self.tables.apply(&ops)?;
         pass.write = started.elapsed();
+        drop(outdated);
         (pass.ops, pass.calls) = (ops.len(), ops.iter().filter(|op| is_call(op)).count());
         // No program runs here, so every grace period is over.
         self.planner.release(retired);
@@ -157,11 +158,10 @@ fn change(sync: &mut Loop, picture: Arc<Picture>, args: &Args) -> Result<Vec<Pas
         let slice = population::slice(service, first..end - (1 - back));
         let mut next = Picture::clone(&now);
         next.slices.insert(population::name(service), vec![Arc::new(slice)]);
-        let next = Arc::new(next);
-        let pass = sync.take(&next)?;
+        now = Arc::new(next);
+        let pass = sync.take(Arc::clone(&now))?;
         ensure!(pass.ops > 0, "a change that changed nothing");
         passes.push(pass);
-        now = next;
     }
     Ok(passes)
 }

@@ -1,13 +1,13 @@
 //! `sluice check`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 
 use super::table;
 use crate::{
     config::{self, RawAgent},
-    model::{Model, Node, Picture},
+    model::{Model, Node},
     plan::{Capacities, Planner},
     watch::{Ranges, file},
 };
@@ -21,7 +21,7 @@ pub(super) fn run(raw: &RawAgent) -> Result<ExitCode> {
     };
     let news = file::load(&config.manifests, &ranges)?;
     let mut model = Model::new(Node { name: config.node_name.clone(), zone: None });
-    let names = model.replace(Picture::clone(&news.picture));
+    let names = model.replace(Arc::clone(&news.picture));
     let mut planner = Planner::new(Capacities::default());
     let plan = planner.plan(names.iter().map(|name| (name.clone(), model.service_ports(name))));
     for op in &plan.ops {

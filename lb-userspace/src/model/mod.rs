@@ -14,7 +14,7 @@ mod service;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 pub use node::Node;
@@ -30,18 +30,19 @@ pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPoli
 #[derive(Debug)]
 pub struct Model {
     node: Node,
-    picture: Picture,
+    picture: Arc<Picture>,
 }
 
 impl Model {
     /// A model of nothing, seen from `node`.
     pub fn new(node: Node) -> Self {
-        Self { node, picture: Picture::default() }
+        Self { node, picture: Arc::default() }
     }
 
     /// Takes a source's complete view in place of the last one. Answers with the Services of which
-    /// an object changed, appeared or vanished.
-    pub fn replace(&mut self, picture: Picture) -> BTreeSet<ServiceName> {
+    /// an object changed, appeared or vanished. The view is shared, not copied: with many Services
+    /// a copy takes longer than everything else that a small change asks for.
+    pub fn replace(&mut self, picture: Arc<Picture>) -> BTreeSet<ServiceName> {
         let changed = self.picture.differences(&picture);
         self.picture = picture;
         changed
@@ -63,7 +64,7 @@ impl Model {
     }
 
     /// The objects it follows from.
-    pub fn picture(&self) -> &Picture {
+    pub fn picture(&self) -> &Arc<Picture> {
         &self.picture
     }
 
@@ -85,14 +86,12 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::{
         testing::{endpoint, service, slice},
         *,
     };
 
-    fn picture(services: &[(&str, u16)]) -> Picture {
+    fn picture(services: &[(&str, u16)]) -> Arc<Picture> {
         let mut picture = Picture::default();
         for (name, port) in services {
             let built = service(name).cluster_ip("10.96.0.1").port("http", *port).build();
@@ -101,7 +100,7 @@ mod tests {
             picture.slices.insert(built.name.clone(), slices);
             picture.services.insert(built.name.clone(), Arc::new(built));
         }
-        picture
+        Arc::new(picture)
     }
 
     #[track_caller]
@@ -116,7 +115,7 @@ mod tests {
         check(model.replace(picture(&[("a", 1), ("b", 1), ("c", 1)])), &["a", "b", "c"]);
         check(model.replace(picture(&[("a", 1), ("b", 1), ("c", 1)])), &[]);
         check(model.replace(picture(&[("a", 1), ("b", 2), ("d", 1)])), &["b", "c", "d"]);
-        check(model.replace(Picture::default()), &["a", "b", "d"]);
+        check(model.replace(Arc::default()), &["a", "b", "d"]);
     }
 
     #[test]
@@ -128,10 +127,10 @@ mod tests {
         let (name, slices) = next.slices.first_key_value().unwrap();
         let (name, mut slices) = (name.clone(), slices.clone());
         slices.push(Arc::new(slice("a").port("http", 81).build()));
-        next.slices.insert(name.clone(), slices);
+        Arc::make_mut(&mut next).slices.insert(name.clone(), slices);
         check(model.replace(next.clone()), &["a"]);
 
-        next.slices.remove(&name);
+        Arc::make_mut(&mut next).slices.remove(&name);
         check(model.replace(next.clone()), &["a"]);
     }
 
@@ -154,10 +153,8 @@ mod tests {
             .build();
         let name = built.name.clone();
         let mut model = Model::new(Node::default());
-        model.replace(Picture {
-            services: [(name.clone(), Arc::new(built))].into(),
-            ..Picture::default()
-        });
+        let services = [(name.clone(), Arc::new(built))].into();
+        model.replace(Arc::new(Picture { services, ..Picture::default() }));
         let ids: Vec<_> = model
             .service_ports(&name)
             .into_iter()

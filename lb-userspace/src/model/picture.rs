@@ -50,6 +50,7 @@ fn differing_keys<V>(
             (None, None) => return,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
+            (Some((a, _)), Some((b, _))) if a.is_shared_with(b) => Ordering::Equal,
             (Some((a, _)), Some((b, _))) => a.cmp(b),
         };
         let was = if order.is_le() { left.next() } else { None };

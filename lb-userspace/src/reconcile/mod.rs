@@ -14,6 +14,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -85,6 +86,9 @@ pub struct Reconciler<T> {
     planner: Option<Planner>,
     net: Option<NodeNet>,
     native: BTreeSet<u32>,
+    /// Pictures that newer ones have replaced. To take one with many Services down takes longer
+    /// than to write a small change, so that comes first.
+    outdated: Vec<Arc<Picture>>,
     seen_picture: bool,
     /// What is missing from the picture does not exist.
     complete: bool,
@@ -115,6 +119,7 @@ impl<T: Tables> Reconciler<T> {
             planner: None,
             net: None,
             native: BTreeSet::new(),
+            outdated: Vec::new(),
             seen_picture: false,
             complete: false,
             dirty: BTreeSet::new(),
@@ -153,6 +158,7 @@ impl<T: Tables> Reconciler<T> {
             let result = self.sync();
             self.settle(result)?;
         }
+        self.outdated.clear();
         Ok(true)
     }
 
@@ -160,8 +166,8 @@ impl<T: Tables> Reconciler<T> {
     fn take(&mut self, event: Event) -> Result<bool, Error> {
         match event {
             Event::News(news) => {
-                let picture = Picture::clone(&news.picture);
-                self.dirty.append(&mut self.model.replace(picture));
+                self.outdated.push(Arc::clone(self.model.picture()));
+                self.dirty.append(&mut self.model.replace(news.picture));
                 self.rejections.of_source(news.rejections.iter().cloned());
                 self.complete = news.complete;
                 self.seen_picture = true;

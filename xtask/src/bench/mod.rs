@@ -40,8 +40,13 @@ const MIB: f64 = (1 << 20) as f64;
 const CLUSTER_IP: f64 = 0.97;
 const NODE_PORT: f64 = 0.95;
 const RESIDENT_MIB: f64 = 64.0;
+/// With its four endpoints.
+const KERNEL_BYTES_A_SERVICE: f64 = 128.0 + 4.0 * 16.0;
 /// An agent with very many services.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// What a measurement gives: its table, and which of the budgets were held.
+type Measured = (Section, Vec<Budget>);
 
 /// Settings of the verb.
 #[derive(clap::Args)]
@@ -49,9 +54,22 @@ pub struct Args {
     /// Fewer and shorter rounds, and 1,000 services where else there are 10,000: three minutes
     #[arg(long)]
     quick: bool,
+    /// Only one kind of measurement
+    #[arg(long, value_enum, value_name = "KIND")]
+    only: Option<Only>,
     /// Also write the report to a file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Only {
+    /// Nanoseconds a packet
+    Packets,
+    /// Objects in memory to tables in the kernel
+    Programming,
+    /// Whole agents: requests a second, memory
+    Agents,
 }
 
 /// The verb. It fails if something could not be measured; a budget that is not held is reported.
@@ -62,20 +80,24 @@ pub fn run(args: &Args) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let mut report = Report {
         machine: Machine::look(),
-        kernel_object: String::new(),
+        kernel_object: programs.origin()?,
         quick: args.quick,
         sections: Vec::new(),
         budgets: Vec::new(),
     };
-    let (origin, section, budgets) = packets::measure(&programs, args.quick)?;
-    report.kernel_object = origin;
     println!("\n{}", report.heading());
-    report.add(section, budgets);
-    interrupt.check()?;
-    let (section, budgets) = programming::measure(&programs, args.quick)?;
-    report.add(section, budgets);
-    interrupt.check()?;
-    agents(&mut report, &programs, &interrupt)?;
+    let wanted = |only| args.only.is_none_or(|wanted| wanted == only);
+    if wanted(Only::Packets) {
+        report.add(packets::measure(&programs, args.quick)?);
+        interrupt.check()?;
+    }
+    if wanted(Only::Programming) {
+        report.add(programming::measure(&programs, args.quick)?);
+        interrupt.check()?;
+    }
+    if wanted(Only::Agents) {
+        agents(&mut report, &programs, &interrupt)?;
+    }
     print!("{}", report.budgets());
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)?;
@@ -86,7 +108,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 impl Report {
     /// Takes a section in and shows it.
-    fn add(&mut self, section: Section, budgets: Vec<Budget>) {
+    fn add(&mut self, (section, budgets): Measured) {
         print!("{}", section.text());
         self.sections.push(section);
         self.budgets.extend(budgets);
@@ -96,8 +118,8 @@ impl Report {
 /// Everything that takes whole agents: requests a second and memory, with few services and many.
 fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Result<()> {
     let (sizes, extent) = match report.quick {
-        true => ([10, 1_000], Extent { rounds: 3, call: Duration::from_millis(1_500) }),
-        false => ([10, 10_000], Extent { rounds: 7, call: Duration::from_secs(3) }),
+        true => ([10, 1_000], Extent { rounds: 9, call: Duration::from_millis(400) }),
+        false => ([10, 10_000], Extent { rounds: 31, call: Duration::from_millis(700) }),
     };
     let stage = Stage::raise(programs.workers.clone())?;
     let manifests = Manifests::new(stage.cluster.folder())?;
@@ -120,14 +142,13 @@ fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Re
         ];
         for (outcome, (what, limit)) in outcomes.into_iter().zip(limits) {
             let what = format!("requests a second, {what}, {services} services");
-            budgets.extend(limit.map(|limit| Budget::at_least(&what, outcome.ratio, limit)));
+            budgets.extend(limit.map(|limit| Budget::at_least(&what, &outcome.comparison, limit)));
             requests.rows.extend(outcome.rows);
         }
         [agent, other].into_iter().map(Agent::stop).collect::<Result<Vec<_>, _>>()?;
     }
-    report.add(requests, budgets);
-    let (section, budgets) = memory_section(&memory);
-    report.add(section, budgets);
+    report.add((requests, budgets));
+    report.add(memory_section(&memory));
     Ok(())
 }
 
@@ -144,7 +165,7 @@ fn requests_section(extent: Extent) -> Section {
     }
 }
 
-fn memory_section(found: &[(u32, Duration, Memory)]) -> (Section, Vec<Budget>) {
+fn memory_section(found: &[(u32, Duration, Memory)]) -> Measured {
     let mut rows = Vec::new();
     for (services, start, memory) in found {
         let mut row = |what: &str, unit, value: f64| {
@@ -162,6 +183,11 @@ fn memory_section(found: &[(u32, Duration, Memory)]) -> (Section, Vec<Budget>) {
         let what = format!("agent, resident, {services} services x {}", manifests::ENDPOINTS);
         let resident = memory.resident as f64 / MIB;
         budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB"));
+    }
+    if let [(_, _, few), .., (services, _, many)] = found {
+        let grown = many.tables.saturating_sub(few.tables) as f64 / f64::from(*services);
+        let what = "kernel memory a service beyond the tables' first size";
+        budgets.push(Budget::at_most(what, grown, KERNEL_BYTES_A_SERVICE, "B"));
     }
     let notes = vec!["manifests as a file of YAML; tables of their default sizes".to_owned()];
     (Section { title: "Memory and start".to_owned(), notes, rows }, budgets)

@@ -19,7 +19,6 @@ const MOST_TIMES_PARSE_AND_SEND: f64 = 3.0;
 
 #[derive(Deserialize)]
 struct Found {
-    origin: String,
     runs_a_call: u32,
     cases: Vec<Case>,
 }
@@ -32,12 +31,12 @@ struct Case {
     samples: Vec<f64>,
 }
 
-/// Measures. Gives the kernel object's origin, too.
-pub fn measure(programs: &Programs, quick: bool) -> Result<(String, Section, Vec<Budget>)> {
+/// Measures.
+pub fn measure(programs: &Programs, quick: bool) -> Result<(Section, Vec<Budget>)> {
     let (samples, calls) = if quick { (10, 20) } else { (30, 40) };
     let arguments = ["packets", "--samples", &samples.to_string(), "--calls", &calls.to_string()]
         .map(str::to_owned);
-    let Found { origin, runs_a_call, cases } = programs.measure(&arguments)?;
+    let Found { runs_a_call, cases } = programs.measure(&arguments)?;
     let mut rows = Vec::new();
     let mut budgets = Vec::new();
     for case in &cases {
@@ -64,5 +63,5 @@ pub fn measure(programs: &Programs, quick: bool) -> Result<(String, Section, Vec
         "baseline: at XDP a program that only parses and sends back, at tc an empty one".to_owned(),
     ];
     let title = "Nanoseconds a packet".to_owned();
-    Ok((origin, Section { title, notes, rows }, budgets))
+    Ok((Section { title, notes, rows }, budgets))
 }

@@ -48,6 +48,11 @@ impl Programs {
         })
     }
 
+    /// Which kernel object the agent carries: `fresh`, of these sources, or `kept`.
+    pub fn origin(&self) -> Result<String> {
+        self.measure(&["origin".to_owned()])
+    }
+
     /// Has the agent's crate measure something, and reads what it found.
     pub fn measure<T: DeserializeOwned>(&self, arguments: &[String]) -> Result<T> {
         let mut command = Command::new(&self.measure);

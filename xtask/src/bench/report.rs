@@ -77,9 +77,9 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let mut cells = vec![format!("  {}", self.what), number(self.found.median)];
         cells.extend([spread(&self.found), self.unit.to_owned()]);
-        if let Some(Comparison { baseline, ratio, ratios }) = &self.beside {
-            cells.extend([number(baseline.median), spread(baseline)]);
-            cells.extend([format!("{ratio:.3}"), spread(ratios)]);
+        if let Some(beside) = &self.beside {
+            cells.extend([number(beside.baseline.median), spread(&beside.baseline)]);
+            cells.extend([ratio(beside.ratio), spread(&beside.ratios)]);
         }
         cells
     }
@@ -96,13 +96,13 @@ impl Budget {
         }
     }
 
-    /// A value that must not be smaller.
-    pub fn at_least(what: &str, value: f64, limit: f64) -> Self {
+    /// A ratio that must not be smaller.
+    pub fn at_least(what: &str, found: &Comparison, limit: f64) -> Self {
         Self {
             what: what.to_owned(),
             budget: format!(">= {limit}"),
-            measured: format!("{value:.3}"),
-            held: value >= limit,
+            measured: format!("{} ({})", ratio(found.ratio), spread(&found.ratios)),
+            held: found.ratio >= limit,
         }
     }
 }
@@ -168,7 +168,15 @@ fn plain() -> Table {
 }
 
 fn spread(summary: &Summary) -> String {
-    format!("{}..{}", number(summary.low), number(summary.high))
+    match summary.samples {
+        0 | 1 => String::new(),
+        _ => format!("{}..{}", number(summary.low), number(summary.high)),
+    }
+}
+
+/// Near one the third digit behind the point counts.
+fn ratio(value: f64) -> String {
+    if value < 2.0 { format!("{value:.3}") } else { number(value) }
 }
 
 /// Three digits that count, more only before the point.
@@ -184,7 +192,7 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, number};
+    use super::{super::samples::Comparison, Budget, number};
 
     #[test]
     fn numbers_have_the_digits_that_count() {
@@ -197,9 +205,12 @@ mod tests {
 
     #[test]
     fn a_budget_is_kept_up_to_its_limit_itself() {
-        for (value, held) in [(2.9, true), (3.0, true), (3.1, false)] {
-            assert_eq!(Budget::at_most("", value, 3.0, "").held, held, "{value}");
-            assert_eq!(Budget::at_least("", -value, -3.0).held, held, "-{value}");
+        for (value, at_most, at_least) in
+            [(2.9, true, false), (3.0, true, true), (3.1, false, true)]
+        {
+            assert_eq!(Budget::at_most("", value, 3.0, "").held, at_most, "{value}");
+            let comparison = Comparison::of(&[value], &[1.0]);
+            assert_eq!(Budget::at_least("", &comparison, 3.0).held, at_least, "{value}");
         }
     }
 }

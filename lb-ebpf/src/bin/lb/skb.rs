@@ -57,8 +57,10 @@ impl Skb {
     /// Takes the packet, its headers brought into the buffer's linear part if they are not.
     #[inline(always)]
     fn new(ctx: TcContext) -> Self {
-        if ctx.data() + Self::HEADERS > ctx.data_end() {
-            let length = ctx.len().min(Self::HEADERS as u32);
+        // A short packet is all there is: pulling would copy it if it is a clone, as what TCP
+        // sends is.
+        let length = ctx.len().min(Self::HEADERS as u32);
+        if ctx.data() + length as usize > ctx.data_end() {
             // Whatever stays out of reach fails its bounds check later.
             // SAFETY: the program's own context; pointers into the packet are taken only later.
             unsafe { bpf_skb_pull_data(ctx.skb.skb, length) };
