@@ -108,12 +108,15 @@ fn an_interface_that_is_not_there_is_named_and_sockets_are_served_without_it() {
     stage.assert_who("caller", "10.96.0.10:80", Some(&["one"]));
 }
 
-/// A program that runs `sluice` where a file system is not mounted.
+/// A program that runs `sluice` where a file system below /sys is not mounted. Only /sys is cut off
+/// from the machine's own mounts: the root need not be a mount point, as in a chroot.
 fn sluice_without(stage: &Stage, mount: &Path) -> PathBuf {
     let path = stage.cluster.folder().join("sluice-without");
     let mount = mount.display();
-    let unmounting = r#"exec unshare --mount sh -c 'umount --lazy "$0" && exec "$@"'"#;
-    fs::write(&path, format!("#!/bin/sh\n{unmounting} '{mount}' '{SLUICE}' \"$@\"\n")).unwrap();
+    let unsharing = "exec unshare --mount --propagation unchanged";
+    let unmounting = r#"sh -c 'mount --make-rprivate /sys && umount --lazy "$0" && exec "$@"'"#;
+    let script = format!("#!/bin/sh\n{unsharing} {unmounting} '{mount}' '{SLUICE}' \"$@\"\n");
+    fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
