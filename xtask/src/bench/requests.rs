@@ -2,8 +2,9 @@
 //! one endpoint, in turn, so that whatever else goes on at the machine meets both.
 //!
 //! Nodes, pods and the client are network namespaces. Clients and servers are programs of ours,
-//! which share the processors with the kernel's work that is to be compared; how much of the time
-//! they took themselves is part of the result, as it hides differences in the rest.
+//! which share the processors with the kernel's work that is to be compared; how much of their time
+//! they took themselves is part of the result, as it hides differences in the rest. So is how much
+//! of the machine's time other programs took: where that is much, the spreads tell little but that.
 
 use std::{
     fs,
@@ -64,11 +65,13 @@ pub struct Outcome {
     pub comparison: Comparison,
 }
 
-/// Processor time of clients and servers, in ticks.
-#[derive(Clone, Copy, Default)]
+/// Processor time in ticks: of clients and servers, and of the machine.
+#[derive(Clone, Copy)]
 struct Ticks {
     user: u64,
     system: u64,
+    machine_user: u64,
+    machine: u64,
 }
 
 impl Stage {
@@ -164,7 +167,12 @@ impl Stage {
             Row::new(
                 format!("{}, {services} services: workers' own time", path.what),
                 "%",
-                Summary::of(&[after.user_percent_since(before)]),
+                Summary::of(&[after.own_percent_since(before)]),
+            ),
+            Row::new(
+                format!("{}, {services} services: other programs", path.what),
+                "%",
+                Summary::of(&[after.others_percent_since(before)]),
             ),
         ];
         Ok(Outcome { rows, comparison: compare(|called| called.per_second) })
@@ -188,12 +196,27 @@ impl Stage {
     /// Processor time of the servers so far, and of all clients that have ended.
     fn ticks(&self) -> Result<Ticks> {
         // In /proc/PID/stat, counted from behind the name: user, system, and both of children.
-        let mut all = Ticks::of("self", 13)?;
+        let (mut user, mut system) = ticks_of("self", 13)?;
         for server in &self.servers {
-            let server = Ticks::of(&server.pid().to_string(), 11)?;
-            all = Ticks { user: all.user + server.user, system: all.system + server.system };
+            let (more_user, more_system) = ticks_of(&server.pid().to_string(), 11)?;
+            (user, system) = (user + more_user, system + more_system);
         }
-        Ok(all)
+        // The first line of /proc/stat: user, nice and further kinds of time of all processors.
+        let stat = fs::read_to_string("/proc/stat")?;
+        let line = stat.lines().next().unwrap_or_default();
+        let machine: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let machine_user = machine.iter().take(2).sum();
+        Ok(Ticks { user, system, machine_user, machine: machine.iter().sum() })
+    }
+}
+
+fn ticks_of(process: &str, field: usize) -> Result<(u64, u64)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("a process without state")?;
+    let mut fields = fields.split(' ').skip(field).map(str::parse);
+    match (fields.next(), fields.next()) {
+        (Some(Ok(user)), Some(Ok(system))) => Ok((user, system)),
+        _ => bail!("a process without times"),
     }
 }
 
@@ -205,18 +228,19 @@ struct Called {
 }
 
 impl Ticks {
-    fn of(process: &str, field: usize) -> Result<Self> {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        let (_, fields) = stat.rsplit_once(") ").context("a process without state")?;
-        let mut fields = fields.split(' ').skip(field).map(str::parse);
-        match (fields.next(), fields.next()) {
-            (Some(Ok(user)), Some(Ok(system))) => Ok(Self { user, system }),
-            _ => bail!("a process without times"),
-        }
+    /// What part of the workers' time was not the kernel's.
+    fn own_percent_since(self, before: Self) -> f64 {
+        let (user, system) = (self.user - before.user, self.system - before.system);
+        percent(user, user + system)
     }
 
-    fn user_percent_since(self, before: Self) -> f64 {
-        let (user, system) = (self.user - before.user, self.system - before.system);
-        100.0 * user as f64 / (user + system).max(1) as f64
+    /// What part of the machine's time went to the code of other programs.
+    fn others_percent_since(self, before: Self) -> f64 {
+        let all = self.machine_user - before.machine_user;
+        percent(all.saturating_sub(self.user - before.user), self.machine - before.machine)
     }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
 }
