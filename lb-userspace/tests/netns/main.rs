@@ -9,6 +9,7 @@ mod devices;
 mod inspection;
 mod manifests;
 mod outside;
+mod policies;
 mod restart;
 mod room;
 mod stage;

@@ -63,7 +63,8 @@ fn an_unconnected_socket_is_told_when_the_last_backend_left() {
         let calling = rig.cluster.start_probe(SHELL, &calling).unwrap();
         thread::sleep(A_WHILE);
         rig.program_pods(&[]);
-        let report = calling.report().unwrap();
+        thread::sleep(A_WHILE);
+        let report = calling.stop().unwrap();
         assert_eq!(report.errors, [("ECONNREFUSED".to_owned(), 5)].into());
         assert!(report.answered() > 0);
     }
