@@ -15,17 +15,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch as channel},
     task::JoinSet,
     time::sleep,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
-    config::Config,
+    config::{Config, Source},
     kernel::{
         Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
         Programs, Settings, environment, sockets, sys,
@@ -57,6 +57,8 @@ struct Loaded {
 pub async fn run(config: Config) -> Result<()> {
     // From the first moment: a signal during a start must not be lost.
     let stop = Stop::new().context("waiting for signals")?;
+    debug!(?config, "settings");
+    config.remarks.iter().for_each(|remark| warn!("{remark}"));
     environment::check_rights()?;
     let cgroup = match &config.cgroup {
         Some(cgroup) => cgroup.clone(),
@@ -73,7 +75,10 @@ pub async fn run(config: Config) -> Result<()> {
         service_cidrs: config.service_cidrs.clone(),
         node_ports: config.node_ports.0..=config.node_ports.1,
     };
-    let (source, news) = FileSource::open(config.manifests.clone(), ranges)?;
+    let Source::Manifests(folder) = &config.source else {
+        bail!("following a cluster is not built in");
+    };
+    let (source, news) = FileSource::open(folder.clone(), ranges)?;
     let selection = config.interfaces.clone().map_or(Selection::ByRoutes, Selection::Named);
     let (network, net) = NetSource::open(selection).await?;
 

@@ -7,11 +7,18 @@ use lb_common::limits;
 /// Settings of `sluice agent`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct RawAgent {
-    /// Folder of Service and EndpointSlice manifests to follow
+    /// Folder of Service and EndpointSlice manifests to follow, instead of a cluster
     #[arg(long, value_name = "DIR")]
     pub manifests: Option<PathBuf>,
-    /// Name of this node, as endpoints name it [default: the host's name]
-    #[arg(long, value_name = "NAME")]
+    /// How to reach the cluster's API server [default: as a pod, by its service account]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// A KubeProxyConfiguration, for what is not given by a flag; what it says without effect is
+    /// listed in the log
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of this node, as endpoints name it [default: $NODE_NAME, else the host's name]
+    #[arg(long, value_name = "NAME", visible_alias = "hostname-override")]
     pub node_name: Option<String>,
     /// Cgroup whose processes are served [default: the root of the cgroup2 mount]
     #[arg(long, value_name = "PATH")]
@@ -31,18 +38,29 @@ pub struct RawAgent {
     /// Ports that NodePorts are in
     #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767")]
     pub service_node_port_range: String,
-    /// Addresses of the node on which NodePorts answer: networks, `primary`, `localhost`, `all`
-    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', default_value = "all")]
+    /// Addresses of the node on which NodePorts answer: networks, `primary`, `localhost`, `all`.
+    /// Networks of one family alone leave the other one open [default: all]
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',')]
     pub nodeport_addresses: Vec<String>,
     /// Let clients from outside the cluster use ClusterIPs
     #[arg(long)]
     pub external_cluster_ip: bool,
+    /// Where /healthz and /livez are served; nothing or 0: nowhere [default: all addresses, 10256]
+    #[arg(long, value_name = "IP:PORT")]
+    pub healthz_bind_address: Option<String>,
+    /// Where /metrics and /proxyMode are served; nothing or 0: nowhere [default: 127.0.0.1:10249]
+    #[arg(long, value_name = "IP:PORT")]
+    pub metrics_bind_address: Option<String>,
+    /// End if one of these addresses cannot be bound, instead of trying again [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true")]
+    pub bind_address_hard_fail: Option<bool>,
     /// Log more, the kernel side included
     #[arg(short, long)]
     pub verbose: bool,
-    /// How log lines are written
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    pub log_format: LogFormat,
+    /// How log lines are written [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
     /// Last, as flags after its heading would stand below it.
     #[command(flatten)]
     pub tables: RawTables,
