@@ -25,6 +25,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
+    coexistence,
     config::{Config, Source},
     kernel::{
         Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
@@ -70,6 +71,7 @@ pub async fn run(config: Config) -> Result<()> {
     environment::ensure_bpffs(pins.root())?;
     pins.prepare()?;
     let _lock = pins.lock()?;
+    coexistence::check(config.allow_kube_proxy)?;
     let loaded = load(&config, &pins, &features)?;
     let ranges = Ranges {
         service_cidrs: config.service_cidrs.clone(),

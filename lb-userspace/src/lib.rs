@@ -14,6 +14,7 @@ pub mod reconcile;
 
 pub mod agent;
 pub mod cli;
+pub mod coexistence;
 pub mod config;
 pub mod task;
 pub mod telemetry;

@@ -85,6 +85,7 @@ pub fn check(raw: &RawAgent, around: &Surroundings) -> Result<Config, Problems> 
         healthz,
         metrics,
         bind_hard_fail: hard_fail.unwrap_or_default(),
+        allow_kube_proxy: raw.allow_kube_proxy,
         sizes,
         verbose: raw.verbose || file.number("logging.verbosity") >= VERBOSE,
         log_format,

@@ -53,6 +53,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// An address that cannot be bound ends the agent.
     pub bind_hard_fail: bool,
+    /// Start beside another Service proxy.
+    pub allow_kube_proxy: bool,
     /// Sizes of the tables.
     pub sizes: Sizes,
     /// Log more, and use the kernel object that logs.

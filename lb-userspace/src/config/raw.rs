@@ -55,6 +55,9 @@ pub struct RawAgent {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true")]
     pub bind_address_hard_fail: Option<bool>,
+    /// Start although kube-proxy, or another Service proxy, is active on this node
+    #[arg(long)]
+    pub allow_kube_proxy: bool,
     /// Log more, the kernel side included
     #[arg(short, long)]
     pub verbose: bool,

@@ -5,6 +5,7 @@
 //! is missing, where it has not.
 
 mod cleanup;
+mod coexistence;
 mod devices;
 mod inspection;
 mod manifests;

@@ -1,6 +1,8 @@
 //! Pages of docs/ that are made from the code, or that speak of it by name: they stay true.
 //! `BLESS=1 cargo test -p lb-userspace --test pages` writes the former anew.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod configuration;
 
 use std::{fs, path::PathBuf};

@@ -45,8 +45,11 @@ impl Shape {
     pub(super) fn asks(self, value: &Value, default: &str) -> bool {
         match value {
             Value::Null => false,
-            Value::Bool(_) => value.to_string() != default,
-            Value::Number(number) => number.as_f64() != Some(0.0) && value.to_string() != default,
+            Value::Bool(on) => default.parse() != Ok(*on),
+            Value::Number(number) => {
+                let asked = number.as_f64();
+                asked != Some(0.0) && asked != default.parse().ok()
+            }
             Value::String(text) if self == Self::Duration => {
                 let asked = duration(text).filter(|time| !time.is_zero());
                 asked.is_some() && asked != duration(default)
