@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 pub use addresses::NodePortAddresses;
 pub use check::{Problem, Problems, check};
-pub use raw::{LogFormat, PIN_PATH, RawAgent, RawTables};
+pub use raw::{LogFormat, PIN_PATH, PIN_PATH_VARIABLE, RawAgent, RawTables};
 
 use crate::kernel::{Sizes, XdpMode};
 
