@@ -5,6 +5,7 @@ mod build_ebpf;
 mod ci;
 mod command;
 mod demo;
+mod image;
 mod interrupt;
 mod kernel_object;
 mod lint;
@@ -44,6 +45,8 @@ enum Verb {
     },
     /// Make deploy/install.yaml of the kustomizations
     Render(render::Args),
+    /// Make a container image of the agent
+    Image(image::Args),
     /// Measure it beside what it is held against
     Bench(bench::Args),
     /// Run the tests: unit, packets, sockets, netns
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Render(args) => render::run(&args),
+        Verb::Image(args) => image::run(&args),
         Verb::Lint => lint::run(),
         Verb::Tidy => tidy::run(),
         Verb::Ci => ci::run(),
