@@ -29,7 +29,7 @@ use crate::{
     config::{Config, Source},
     kernel::{
         Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
-        Programs, Settings, environment, sockets, sys,
+        Programs, Settings, environment, rights, sockets, sys,
     },
     maps::KernelTables,
     model::Node,
@@ -60,7 +60,8 @@ pub async fn run(config: Config) -> Result<()> {
     let stop = Stop::new().context("waiting for signals")?;
     debug!(?config, "settings");
     config.remarks.iter().for_each(|remark| warn!("{remark}"));
-    environment::check_rights()?;
+    rights::check()?;
+    rights::lift_memory_limit()?;
     let cgroup = match &config.cgroup {
         Some(cgroup) => cgroup.clone(),
         None => environment::find_cgroup2()?,
@@ -93,6 +94,13 @@ pub async fn run(config: Config) -> Result<()> {
     thread::Builder::new().name("grace".into()).spawn(move || {
         grace::serve(&requests, wait, || grace_over.blocking_send(Event::GraceOver).is_ok());
     })?;
+    match rights::missing_for_pods()? {
+        missing if missing.is_empty() => (),
+        missing => warn!(
+            "UDP sockets in pods stay connected to endpoints that left: missing {}",
+            missing.join(", ")
+        ),
+    }
     let theirs = cgroup.clone();
     thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &theirs))?;
 
@@ -126,7 +134,6 @@ pub async fn run(config: Config) -> Result<()> {
 
 /// Loads programs and opens tables; nothing is attached yet.
 fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
-    environment::lift_memory_limit();
     let settings = Settings {
         sizes: config.sizes,
         flags: program_flags(config, features),

@@ -19,7 +19,7 @@ use ipnet::IpNet;
 
 pub use addresses::NodePortAddresses;
 pub use check::{Problem, Problems, check};
-pub use raw::{LogFormat, PIN_PATH, RawAgent, RawTables};
+pub use raw::{LogFormat, PIN_PATH, PIN_PATH_VARIABLE, RawAgent, RawTables};
 pub use surroundings::Surroundings;
 
 use crate::kernel::{Sizes, XdpMode};

@@ -30,7 +30,7 @@ pub struct RawAgent {
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub xdp: String,
     /// Folder on a bpf filesystem that programs and tables are pinned in
-    #[arg(long, value_name = "DIR", default_value = PIN_PATH)]
+    #[arg(long, value_name = "DIR", default_value = PIN_PATH, env = PIN_PATH_VARIABLE)]
     pub pin_path: PathBuf,
     /// Network that missing ClusterIPs are allotted from; once for each family
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/12")]
@@ -71,6 +71,8 @@ pub struct RawAgent {
 
 /// Default of `--pin-path`.
 pub const PIN_PATH: &str = "/sys/fs/bpf/sluice";
+/// What says the same as `--pin-path`: a container has it for every command that is run in it.
+pub const PIN_PATH_VARIABLE: &str = "SLUICE_PIN_PATH";
 
 /// Sizes of the kernel's tables. They are allocated whole when the agent first starts.
 #[derive(clap::Args, Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! Programs, hooks and pins: what the kernel runs, where, and how it survives the agent.
 //!
-//! Called by [`agent`](crate::agent) in the order of a start: environment, features, lock, load,
+//! Called by [`agent`](crate::agent) in the order of a start: rights, environment, features, lock, load,
 //! attach; and by the command line to look and to clean up. Table content is the business of
 //! [`maps`](crate::maps).
 
@@ -15,6 +15,7 @@ mod load;
 mod object;
 mod pins;
 mod removal;
+pub mod rights;
 pub mod sockets;
 mod spec;
 pub mod sys;
