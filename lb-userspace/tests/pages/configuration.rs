@@ -72,5 +72,9 @@ fn flag(argument: &Arg) -> String {
     let fixed = argument.get_default_values().iter().map(|value| value.to_str().unwrap());
     let fixed = fixed.filter(|_| argument.get_action().takes_values()).collect::<Vec<_>>();
     let default = if fixed.is_empty() { said } else { format!("`{}`", fixed.join(",")) };
+    let default = match argument.get_env().and_then(|variable| variable.to_str()) {
+        Some(variable) => format!("`${variable}`, else {default}"),
+        None => default,
+    };
     format!("| {}`--{long}{value}`{also} | {default} | {help} |", names.unwrap_or_default())
 }
