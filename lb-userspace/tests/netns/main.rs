@@ -4,9 +4,12 @@
 //! Needs the rights to load and attach programs and to make network namespaces; fails, naming what
 //! is missing, where it has not.
 
+mod addresses;
+mod changes;
 mod cleanup;
 mod coexistence;
 mod devices;
+mod endpoints;
 mod inspection;
 mod manifests;
 mod outside;
