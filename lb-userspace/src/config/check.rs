@@ -1,11 +1,11 @@
 //! From what was typed to what is meant, with every problem found at once.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use ipnet::IpNet;
 use lb_common::{limits, run::Run};
 
-use super::{Config, NodePortAddresses, RawAgent, RawTables};
+use super::{Config, NodePortAddresses, RawAgent, RawTables, Source};
 use crate::kernel::{Sizes, XdpMode};
 
 /// One setting that cannot be.
@@ -48,7 +48,7 @@ impl Findings {
 /// Every problem there is.
 pub fn check(raw: &RawAgent) -> Result<Config, Problems> {
     let mut findings = Findings::default();
-    let manifests = manifests(raw, &mut findings);
+    let source = source(raw, &mut findings);
     let node_name = node_name(raw, &mut findings);
     let xdp = xdp_mode(&raw.xdp, &mut findings);
     let service_cidrs = service_cidrs(&raw.service_cidr, &mut findings);
@@ -68,7 +68,7 @@ pub fn check(raw: &RawAgent) -> Result<Config, Problems> {
         return Err(Problems(findings.0));
     }
     Ok(Config {
-        manifests,
+        source,
         node_name: node_name.into(),
         cgroup: raw.cgroup.clone(),
         interfaces: (!raw.interfaces.is_empty()).then(|| raw.interfaces.clone()),
@@ -84,15 +84,16 @@ pub fn check(raw: &RawAgent) -> Result<Config, Problems> {
     })
 }
 
-fn manifests(raw: &RawAgent, findings: &mut Findings) -> PathBuf {
-    match &raw.manifests {
-        None => findings.add("--manifests", "name a folder of manifests"),
-        Some(folder) if !folder.is_dir() => {
-            findings.add("--manifests", format!("{} is not a folder", folder.display()));
-        }
-        Some(_) => (),
+fn source(raw: &RawAgent, findings: &mut Findings) -> Source {
+    let kubeconfig = raw.kubeconfig.clone();
+    let Some(folder) = &raw.manifests else { return Source::Kubernetes { kubeconfig } };
+    if kubeconfig.is_some() {
+        findings.add("--kubeconfig", "cannot be combined with --manifests");
     }
-    raw.manifests.clone().unwrap_or_default()
+    if !folder.is_dir() {
+        findings.add("--manifests", format!("{} is not a folder", folder.display()));
+    }
+    Source::Manifests(folder.clone())
 }
 
 fn node_name(raw: &RawAgent, findings: &mut Findings) -> String {

@@ -20,8 +20,8 @@ use crate::kernel::{Sizes, XdpMode};
 /// The agent's settings, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where manifests are.
-    pub manifests: PathBuf,
+    /// Where Services and their endpoints come from.
+    pub source: Source,
     /// This node's name.
     pub node_name: Arc<str>,
     /// The cgroup that the socket programs serve; `None`: the root of the cgroup2 mount.
@@ -46,4 +46,16 @@ pub struct Config {
     pub verbose: bool,
     /// How log lines are written.
     pub log_format: LogFormat,
+}
+
+/// Where Services and their endpoints come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A folder of manifests.
+    Manifests(PathBuf),
+    /// A cluster's API server.
+    Kubernetes {
+        /// How to reach it; `None`: as a pod does.
+        kubeconfig: Option<PathBuf>,
+    },
 }

@@ -10,6 +10,9 @@ pub struct RawAgent {
     /// Folder of Service and EndpointSlice manifests to follow
     #[arg(long, value_name = "DIR")]
     pub manifests: Option<PathBuf>,
+    /// How to reach the cluster's API server [default: as a pod, by its service account]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// Name of this node, as endpoints name it [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
