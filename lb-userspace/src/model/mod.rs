@@ -14,7 +14,7 @@ mod service;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 pub use node::Node;
@@ -30,13 +30,14 @@ pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPoli
 #[derive(Debug)]
 pub struct Model {
     node: Node,
+    primary: BTreeSet<IpAddr>,
     picture: Arc<Picture>,
 }
 
 impl Model {
     /// A model of nothing, seen from `node`.
     pub fn new(node: Node) -> Self {
-        Self { node, picture: Arc::default() }
+        Self { node, primary: BTreeSet::new(), picture: Arc::default() }
     }
 
     /// Takes a source's complete view in place of the last one. Answers with the Services of which
@@ -56,6 +57,18 @@ impl Model {
         }
         self.node = node;
         self.names().cloned().collect()
+    }
+
+    /// Takes the node's primary addresses, of either family. Answers with the Services that may
+    /// ask for them, those with source ranges, if they changed.
+    pub fn set_primary(&mut self, addresses: BTreeSet<IpAddr>) -> BTreeSet<ServiceName> {
+        if self.primary == addresses {
+            return BTreeSet::new();
+        }
+        self.primary = addresses;
+        let services = self.picture.services.iter();
+        let asking = services.filter(|(_, service)| !service.source_ranges.is_empty());
+        asking.map(|(name, _)| name.clone()).collect()
     }
 
     /// The node this model is seen from.
@@ -79,7 +92,9 @@ impl Model {
         let slices = self.picture.slices.get(name).map_or(&[][..], |slices| slices);
         frontends::families(service)
             .flat_map(|family| service.ports.iter().map(move |port| (family, port)))
-            .map(|(family, port)| port::service_port(service, port, family, slices, &self.node))
+            .map(|(family, port)| {
+                port::service_port(service, port, family, slices, (&self.node, &self.primary))
+            })
             .collect()
     }
 }
@@ -140,6 +155,19 @@ mod tests {
         model.replace(picture(&[("a", 1), ("b", 1)]));
         check(model.set_node(node.clone()), &[]);
         check(model.set_node(Node { zone: Some("z".into()), ..node }), &["a", "b"]);
+    }
+
+    #[test]
+    fn a_change_of_primary_addresses_concerns_services_with_source_ranges() {
+        let mut model = Model::new(Node::default());
+        let mut next = picture(&[("a", 1), ("b", 1)]);
+        let ranged = service("b").cluster_ip("10.96.0.1").source_range("192.0.2.0/24").build();
+        let name = ranged.name.clone();
+        Arc::make_mut(&mut next).services.insert(name, Arc::new(ranged));
+        model.replace(next);
+        let addresses: BTreeSet<IpAddr> = [[192, 0, 2, 1].into()].into();
+        check(model.set_primary(addresses.clone()), &["b"]);
+        check(model.set_primary(addresses), &[]);
     }
 
     #[test]

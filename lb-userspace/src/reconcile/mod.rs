@@ -256,7 +256,12 @@ impl<T: Tables> Reconciler<T> {
         if !std::mem::take(&mut self.node_dirty) {
             return Ok(0);
         }
-        let rows = NodeRows::new(net, &self.primary, &self.parts.node_port_addresses, &self.native);
+        let primary = match &self.primary[..] {
+            [] => node::by_routes(net),
+            known => known.iter().copied().collect(),
+        };
+        let rows = NodeRows::new(net, &primary, &self.parts.node_port_addresses, &self.native);
+        self.dirty.append(&mut self.model.set_primary(primary));
         let plan = planner.plan_node(&rows.addresses, &rows.devices);
         self.devices = net.devices.clone();
         let ops = plan.ops.len();

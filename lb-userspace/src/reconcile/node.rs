@@ -11,7 +11,10 @@ use lb_common::{
     frontend::node_address,
 };
 
-use crate::{config::NodePortAddresses, watch::NodeNet};
+use crate::{
+    config::NodePortAddresses,
+    watch::{DeviceNet, NodeNet},
+};
 
 /// The node's part of the tables, complete.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -22,13 +25,22 @@ pub(super) struct NodeRows {
     pub(super) devices: BTreeMap<u32, Device>,
 }
 
+/// The node's primary addresses where the cluster does not know them: those that packets to the
+/// outside leave with.
+pub(super) fn by_routes(net: &NodeNet) -> BTreeSet<IpAddr> {
+    let of = |device: &DeviceNet| {
+        let v4 = device.source_v4.map(IpAddr::from);
+        v4.into_iter().chain(device.source_v6.map(IpAddr::from))
+    };
+    net.devices.values().flat_map(of).collect()
+}
+
 impl NodeRows {
-    /// The rows for a network as it is now. `primary`: the node's primary addresses, as the
-    /// cluster knows them; if it does not, they are those that packets to the outside leave with.
-    /// `native`: the devices on which XDP runs natively.
+    /// The rows for a network as it is now. `primary`: the node's primary addresses. `native`: the
+    /// devices on which XDP runs natively.
     pub(super) fn new(
         net: &NodeNet,
-        primary: &[IpAddr],
+        primary: &BTreeSet<IpAddr>,
         admitted: &NodePortAddresses,
         native: &BTreeSet<u32>,
     ) -> Self {
@@ -44,18 +56,8 @@ impl NodeRows {
             rows.devices.insert(*ifindex, row);
         }
         for address in net.addresses.keys() {
-            let leaves_with_it = || {
-                net.devices.values().any(|device| {
-                    device.source_v4.is_some_and(|source| *address == source)
-                        || device.source_v6.is_some_and(|source| *address == source)
-                })
-            };
-            let is_primary = match primary {
-                [] => leaves_with_it(),
-                known => known.contains(address),
-            };
-            let flags =
-                if admitted.admit(*address, is_primary) { node_address::NODE_PORTS } else { 0 };
+            let open = admitted.admit(*address, primary.contains(address));
+            let flags = if open { node_address::NODE_PORTS } else { 0 };
             rows.addresses.insert((*address).into(), flags);
         }
         rows

@@ -4,7 +4,7 @@ use std::fs;
 
 use lb_testbed::{CLIENT, Families};
 
-use crate::stage::{MAIN, Stage, service, service_of};
+use crate::stage::{HTTP_PORT, MAIN, Stage, service, service_of};
 
 fn stage() -> Stage {
     let stage = Stage::of(Families::Both, 1);
@@ -115,4 +115,41 @@ fn a_node_port_is_no_socket_of_the_node() {
         .filter(|line| line.split_whitespace().nth(1).is_some_and(|at| at.ends_with(port.trim())))
         .collect();
     assert_eq!(listeners, [""; 0]);
+}
+
+#[test]
+fn ranges_of_one_family_leave_the_vips_of_the_other_open() {
+    let stage = stage();
+    let vips = ["198.51.100.10", "2001:db8:51::10"];
+    for vip in vips {
+        let vip: std::net::IpAddr = vip.parse().unwrap();
+        stage.cluster.route(vip.into(), "node1").unwrap();
+    }
+    let balanced = |ranges: &str| {
+        let spec = format!(
+            "type: LoadBalancer, ipFamilyPolicy: RequireDualStack, clusterIPs: [10.96.0.10, \
+             'fd00:96::10'], {HTTP_PORT}, loadBalancerSourceRanges: [{ranges}]"
+        );
+        let status =
+            format!("loadBalancer: {{ingress: [{{ip: {}}}, {{ip: '{}'}}]}}", vips[0], vips[1]);
+        [service_of("name: web", &spec, &status), stage.endpoints("web", &["one"])]
+    };
+    stage.write(MAIN, &balanced(""));
+    let _agent = stage.start("node1");
+    let (v4, v6) = ("198.51.100.10:80", "[2001:db8:51::10]:80");
+    let one = Some(&["one"][..]);
+    for (ranges, at_v4, at_v6) in [
+        ("", one, one),
+        ("' 100.64.0.0/10 '", None, one),
+        ("'2001:db8:ffff::/48'", one, None),
+        ("100.64.0.0/10, '2001:db8:ffff::/48'", None, None),
+        ("'0.0.0.0/0'", one, one),
+    ] {
+        stage.write(MAIN, &balanced(ranges));
+        println!("{ranges}");
+        stage.until_who(CLIENT, v4, at_v4);
+        stage.until_who(CLIENT, v6, at_v6);
+        // Ranges are for the VIPs alone.
+        stage.assert_who("caller", "10.96.0.10:80", one);
+    }
 }

@@ -1,8 +1,8 @@
 //! Which endpoints of a Service count: whole agents, slices as controllers write them.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs, thread, time::Duration};
 
-use lb_testbed::CLIENT;
+use lb_testbed::{CLIENT, Probe};
 
 use crate::stage::{HTTP, MAIN, Stage, service, until_endpoints};
 
@@ -163,4 +163,40 @@ fn an_endpoint_without_node_is_on_no_node_as_far_as_policies_go() {
     write("internalTrafficPolicy: Local, externalTrafficPolicy: Local", "nodeName: node1");
     stage.until_who("caller", WEB, Some(&["one"]));
     stage.until_who(CLIENT, &node_port(&stage, "node1"), Some(&["one"]));
+}
+
+#[test]
+fn a_client_that_came_before_the_first_endpoint_is_served_when_there_is_one() {
+    let stage = Stage::new(1).with("node1", "one");
+    let web = |pods: &[&str]| {
+        let ports = "ports: [{name: dns, port: 53, nodePort: 30053, protocol: UDP}]";
+        let spec = format!("type: NodePort, clusterIP: 10.96.0.10, {ports}");
+        stage.write(MAIN, &[service("web", &spec), stage.endpoints("web", pods)]);
+    };
+    web(&[]);
+    let agent = stage.start("node1");
+    let to = format!("{}:30053", stage.address("node1", true).unwrap()).parse().unwrap();
+    // One socket, so one client port: what became of its first datagrams must not stick to it.
+    let probe = Probe::udp_unconnected(to).reusing().timeout(Duration::from_millis(100));
+    let client = stage.cluster.start_probe(CLIENT, &probe.until_stopped().recording()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    web(&["one"]);
+    until_endpoints(&agent, "default/web:dns", &[format!("{}:5353", at(&stage, "one"))]);
+    thread::sleep(Duration::from_millis(300));
+    let report = client.stop().unwrap();
+    assert!(report.failed() > 0 && report.answered() > 0, "{:?}", report.errors);
+}
+
+#[test]
+fn a_port_of_sctp_harms_nobody_and_loads_nothing() {
+    let stage = Stage::new(1).with("node1", "one").with("node1", "caller");
+    let protocols = || fs::read_to_string("/proc/net/protocols").unwrap().contains("SCTP");
+    let before = protocols();
+    let ports = "ports: [{name: http, port: 80}, {name: sctp, port: 80, protocol: SCTP}]";
+    let web = service("web", &format!("clusterIP: 10.96.0.10, {ports}"));
+    stage.write(MAIN, &[web, stage.endpoints("web", &["one"])]);
+    let agent = stage.start("node1");
+    stage.assert_who("caller", WEB, Some(&["one"]));
+    assert!(agent.inspect(&["services"]).unwrap().contains("SCTP"));
+    assert_eq!(protocols(), before);
 }
