@@ -8,6 +8,7 @@ mod addresses;
 mod changes;
 mod cleanup;
 mod coexistence;
+mod container;
 mod devices;
 mod endpoints;
 mod inspection;

@@ -19,7 +19,7 @@ use crate::{
     cluster::Families,
     error::{During, Error, Result},
     process::{Launcher, spawn},
-    worker::Place,
+    worker::{Container, Place},
 };
 
 /// What an agent's log says when the kernel has everything.
@@ -41,6 +41,8 @@ pub struct AgentOptions {
     pub manifests: PathBuf,
     /// Further arguments.
     pub arguments: Vec<OsString>,
+    /// What they are shut into, if anything.
+    pub container: Option<Container>,
     /// How long one may take until it is ready.
     pub ready_within: Duration,
 }
@@ -52,6 +54,7 @@ impl AgentOptions {
             program: program.into(),
             manifests: manifests.into(),
             arguments: Vec::new(),
+            container: None,
             ready_within: Duration::from_secs(30),
         }
     }
@@ -99,7 +102,12 @@ impl Agent {
             .during("open", log.display())?;
         let log_start = output.metadata().during("look at", log.display())?.len();
         let arguments = arguments(options, home);
-        let mut command = launcher.command(&home.place, &options.program, arguments, true)?;
+        let mut command = match &options.container {
+            None => launcher.command(&home.place, &options.program, arguments, true)?,
+            Some(container) => {
+                launcher.contained(&home.place, container, &options.program, arguments)?
+            }
+        };
         let errors = output.try_clone().during("share", log.display())?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = spawn(command).during("start the agent of", home.node)?;
@@ -208,11 +216,15 @@ impl Drop for Agent {
 
 fn arguments(options: &AgentOptions, home: &Home<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["agent".into()];
+    let inside = |path: &Path| match &options.container {
+        None => path.into(),
+        Some(container) => container.inside(path).into(),
+    };
     let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
-    add("--manifests", options.manifests.clone().into());
+    add("--manifests", inside(&options.manifests));
     add("--node-name", home.node.into());
-    add("--cgroup", home.cgroup.into());
-    add("--pin-path", home.pins.clone().into());
+    add("--cgroup", inside(home.cgroup));
+    add("--pin-path", inside(&home.pins));
     if home.families != Families::V6 {
         add("--service-cidr", SERVICE_CIDR_V4.into());
     }

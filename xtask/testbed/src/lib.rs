@@ -51,4 +51,6 @@ pub use process::{Launcher, RunningProbe, Worker};
 pub use rights::require as require_rights;
 pub use run::sweep;
 pub use statistics::even_spread_p;
-pub use worker::{Amount, Answer, Exchange, Latency, Place, Probe, Report, Serve, Transport};
+pub use worker::{
+    Amount, Answer, Container, Exchange, Latency, Place, Probe, Report, Serve, Transport, Volume,
+};
