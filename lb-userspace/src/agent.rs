@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch as channel},
@@ -37,7 +37,7 @@ use crate::{
     reconcile::{Event, Parts, Programmed, Reconciler},
     task::grace,
     telemetry::{Causes, kernel_log},
-    watch::{DeviceNet, FileSource, NetSource, Ranges, Selection},
+    watch::{DeviceNet, FileSource, KubeSource, NetSource, Ranges, Selection, kube},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
@@ -74,14 +74,6 @@ pub async fn run(config: Config) -> Result<()> {
     let _lock = pins.lock()?;
     coexistence::check(config.allow_kube_proxy)?;
     let loaded = load(&config, &pins, &features)?;
-    let ranges = Ranges {
-        service_cidrs: config.service_cidrs.clone(),
-        node_ports: config.node_ports.0..=config.node_ports.1,
-    };
-    let Source::Manifests(folder) = &config.source else {
-        bail!("following a cluster is not built in");
-    };
-    let (source, news) = FileSource::open(folder.clone(), ranges)?;
     let selection = config.interfaces.clone().map_or(Selection::ByRoutes, Selection::Named);
     let (network, net) = NetSource::open(selection).await?;
 
@@ -89,6 +81,8 @@ pub async fn run(config: Config) -> Result<()> {
     let (grace, requests) = grace::pair();
     let (programmed, progress) = channel::channel(Programmed::default());
     let (severed, to_close) = std::sync::mpsc::channel();
+    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    follow_source(&config, &events, &mut tasks).await?;
     let wait = features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
     let grace_over = events.clone();
     thread::Builder::new().name("grace".into()).spawn(move || {
@@ -113,10 +107,7 @@ pub async fn run(config: Config) -> Result<()> {
         programmed,
         severed,
     });
-    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     tasks.spawn(async { reconciler.run(inbox).await.context("writing the tables") });
-    tasks.spawn(async { source.run().await.context("following the manifests") });
-    tasks.spawn(forward(news, Event::News, events.clone()));
     tasks.spawn(async { network.run().await.context("following this node's network") });
     tasks.spawn(forward(net, Event::NodeNet, events.clone()));
     tasks.spawn(keep_attached(loaded.dataplane, cgroup, progress, events.clone()));
@@ -129,6 +120,34 @@ pub async fn run(config: Config) -> Result<()> {
     tasks.abort_all();
     ended.transpose()?.transpose()?;
     info!("stopped; programs and tables stay in place");
+    Ok(())
+}
+
+/// Opens the source that the settings name, and follows it.
+async fn follow_source(
+    config: &Config,
+    events: &mpsc::Sender<Event>,
+    tasks: &mut JoinSet<Result<()>>,
+) -> Result<()> {
+    match &config.source {
+        Source::Manifests(folder) => {
+            let ranges = Ranges {
+                service_cidrs: config.service_cidrs.clone(),
+                node_ports: config.node_ports.0..=config.node_ports.1,
+            };
+            let (source, news) = FileSource::open(folder.clone(), ranges)?;
+            tasks.spawn(async { source.run().await.context("following the manifests") });
+            tasks.spawn(forward(news, Event::News, events.clone()));
+        }
+        Source::Kubernetes { kubeconfig } => {
+            let (kubeconfig, node_name) = (kubeconfig.clone(), Arc::clone(&config.node_name));
+            let settings = kube::Settings { kubeconfig, node_name };
+            let (source, news, node) = KubeSource::open(settings).await?;
+            tasks.spawn(async { source.run().await.context("following the API server") });
+            tasks.spawn(forward_all(news, Event::News, events.clone()));
+            tasks.spawn(forward_known(node, Event::Node, events.clone()));
+        }
+    }
     Ok(())
 }
 
@@ -202,6 +221,33 @@ async fn forward<T: Clone>(
         events.send(as_event(latest)).await?;
         values.changed().await?;
     }
+}
+
+/// The same for a value that is not there from the start.
+async fn forward_known<T: Clone>(
+    mut values: channel::Receiver<Option<T>>,
+    as_event: fn(T) -> Event,
+    events: mpsc::Sender<Event>,
+) -> Result<()> {
+    loop {
+        let latest = values.borrow_and_update().clone();
+        if let Some(latest) = latest {
+            events.send(as_event(latest)).await?;
+        }
+        values.changed().await?;
+    }
+}
+
+/// Passes every value on.
+async fn forward_all<T>(
+    mut values: mpsc::Receiver<T>,
+    as_event: fn(T) -> Event,
+    events: mpsc::Sender<Event>,
+) -> Result<()> {
+    while let Some(value) = values.recv().await {
+        events.send(as_event(value)).await?;
+    }
+    Ok(())
 }
 
 /// How long until hooks that could not be attached are tried again.

@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
 pub use node::Node;
-pub use picture::Picture;
+pub use picture::{Picture, Slices};
 pub use port::{Backend, Frontend, FrontendKind, PortId, ServicePort};
 pub use rejection::Rejection;
 pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy};
@@ -76,7 +76,7 @@ impl Model {
     /// What the tables should hold for a Service; empty if it does not exist, or is none of ours.
     pub fn service_ports(&self, name: &ServiceName) -> Vec<ServicePort> {
         let Some(service) = self.picture.services.get(name) else { return Vec::new() };
-        let slices = self.picture.slices.get(name).map_or(&[][..], Vec::as_slice);
+        let slices = self.picture.slices.get(name).map_or(&[][..], |slices| slices);
         frontends::families(service)
             .flat_map(|family| service.ports.iter().map(move |port| (family, port)))
             .map(|(family, port)| port::service_port(service, port, family, slices, &self.node))
@@ -95,9 +95,8 @@ mod tests {
         let mut picture = Picture::default();
         for (name, port) in services {
             let built = service(name).cluster_ip("10.96.0.1").port("http", *port).build();
-            let slices =
-                vec![Arc::new(slice(name).port("http", 80).endpoint(endpoint("10.1.0.1")).build())];
-            picture.slices.insert(built.name.clone(), slices);
+            let ends = slice(name).port("http", 80).endpoint(endpoint("10.1.0.1")).build();
+            picture.slices.insert(built.name.clone(), [Arc::new(ends)].into());
             picture.services.insert(built.name.clone(), Arc::new(built));
         }
         Arc::new(picture)
@@ -124,9 +123,9 @@ mod tests {
         let mut next = picture(&[("a", 1), ("b", 1)]);
         model.replace(next.clone());
 
-        let (name, slices) = next.slices.first_key_value().unwrap();
-        let (name, mut slices) = (name.clone(), slices.clone());
-        slices.push(Arc::new(slice("a").port("http", 81).build()));
+        let (name, slices) = next.slices.get_min().unwrap().clone();
+        let more = Arc::new(slice("a").port("http", 81).build());
+        let slices = slices.iter().cloned().chain([more]).collect();
         Arc::make_mut(&mut next).slices.insert(name.clone(), slices);
         check(model.replace(next.clone()), &["a"]);
 
@@ -153,7 +152,7 @@ mod tests {
             .build();
         let name = built.name.clone();
         let mut model = Model::new(Node::default());
-        let services = [(name.clone(), Arc::new(built))].into();
+        let services = [(name.clone(), Arc::new(built))].into_iter().collect();
         model.replace(Arc::new(Picture { services, ..Picture::default() }));
         let ids: Vec<_> = model
             .service_ports(&name)

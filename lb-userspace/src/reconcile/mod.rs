@@ -13,7 +13,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,7 +29,7 @@ use crate::{
     plan::{Capacities, Plan, Planner, Retired},
     task::grace::Grace,
     telemetry::Causes,
-    watch::{DeviceNet, News, NodeNet},
+    watch::{DeviceNet, News, NodeNet, NodeNews},
 };
 use node::NodeRows;
 use rejections::Standing;
@@ -41,6 +41,8 @@ pub enum Event {
     News(News),
     /// This node's devices and addresses, complete.
     NodeNet(NodeNet),
+    /// The own Node object.
+    Node(NodeNews),
     /// The devices, by ifindex, on which XDP now runs natively.
     NativeXdp(BTreeSet<u32>),
     /// What was out of use at the last request can be used again.
@@ -85,6 +87,8 @@ pub struct Reconciler<T> {
     /// What the tables hold; `None` until they were read, and after a write has failed.
     planner: Option<Planner>,
     net: Option<NodeNet>,
+    /// The node's primary addresses, if the cluster knows them.
+    primary: Vec<IpAddr>,
     native: BTreeSet<u32>,
     /// Pictures that newer ones have replaced. To take one with many Services down takes longer
     /// than to write a small change, so that comes first.
@@ -118,6 +122,7 @@ impl<T: Tables> Reconciler<T> {
             devices: BTreeMap::new(),
             planner: None,
             net: None,
+            primary: Vec::new(),
             native: BTreeSet::new(),
             outdated: Vec::new(),
             seen_picture: false,
@@ -175,6 +180,12 @@ impl<T: Tables> Reconciler<T> {
             Event::NodeNet(net) => {
                 self.net = Some(net);
                 self.node_dirty = true;
+            }
+            Event::Node(news) => {
+                let node = Node { zone: news.zone, ..self.model.node().clone() };
+                self.dirty.append(&mut self.model.set_node(node));
+                self.node_dirty |= self.primary != news.internal_ips;
+                self.primary = news.internal_ips;
             }
             Event::NativeXdp(devices) => {
                 self.node_dirty |= self.native != devices;
@@ -245,7 +256,7 @@ impl<T: Tables> Reconciler<T> {
         if !std::mem::take(&mut self.node_dirty) {
             return Ok(0);
         }
-        let rows = NodeRows::new(net, &self.parts.node_port_addresses, &self.native);
+        let rows = NodeRows::new(net, &self.primary, &self.parts.node_port_addresses, &self.native);
         let plan = planner.plan_node(&rows.addresses, &rows.devices);
         self.devices = net.devices.clone();
         let ops = plan.ops.len();
@@ -297,7 +308,7 @@ impl<T: Tables> Reconciler<T> {
             self.rejections.of_planner(planner.rejections().cloned());
         }
         self.rejections.log_changes();
-        let services = Some(self.model.names().count());
+        let services = Some(self.model.picture().services.len());
         let devices = self.devices.clone();
         let now = Programmed { services, devices };
         self.parts.programmed.send_if_modified(|before| {

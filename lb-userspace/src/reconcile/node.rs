@@ -1,6 +1,9 @@
 //! From this node's network to the rows that the programs read of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lb_common::{
     Address, Be32,
@@ -20,8 +23,15 @@ pub(super) struct NodeRows {
 }
 
 impl NodeRows {
-    /// The rows for a network as it is now. `native`: the devices on which XDP runs natively.
-    pub(super) fn new(net: &NodeNet, admitted: &NodePortAddresses, native: &BTreeSet<u32>) -> Self {
+    /// The rows for a network as it is now. `primary`: the node's primary addresses, as the
+    /// cluster knows them; if it does not, they are those that packets to the outside leave with.
+    /// `native`: the devices on which XDP runs natively.
+    pub(super) fn new(
+        net: &NodeNet,
+        primary: &[IpAddr],
+        admitted: &NodePortAddresses,
+        native: &BTreeSet<u32>,
+    ) -> Self {
         let mut rows = Self::default();
         for (ifindex, found) in &net.devices {
             let source_v6 = found.source_v6.map(Address::from).unwrap_or_default();
@@ -34,10 +44,16 @@ impl NodeRows {
             rows.devices.insert(*ifindex, row);
         }
         for address in net.addresses.keys() {
-            let is_primary = net.devices.values().any(|device| {
-                device.source_v4.is_some_and(|source| *address == source)
-                    || device.source_v6.is_some_and(|source| *address == source)
-            });
+            let leaves_with_it = || {
+                net.devices.values().any(|device| {
+                    device.source_v4.is_some_and(|source| *address == source)
+                        || device.source_v6.is_some_and(|source| *address == source)
+                })
+            };
+            let is_primary = match primary {
+                [] => leaves_with_it(),
+                known => known.contains(address),
+            };
             let flags =
                 if admitted.admit(*address, is_primary) { node_address::NODE_PORTS } else { 0 };
             rows.addresses.insert((*address).into(), flags);

@@ -83,10 +83,11 @@ fn news(services: &[(&str, &str)]) -> Event {
         let vip = format!("10.96.0.{}", number + 1);
         let built = service(name).cluster_ip(&vip).udp_port("dns", 53).build();
         let ends = slice(name).udp_port("dns", 53).endpoint(endpoint(address)).build();
-        picture.slices.insert(built.name.clone(), vec![Arc::new(ends)]);
+        picture.slices.insert(built.name.clone(), [Arc::new(ends)].into());
         picture.services.insert(built.name.clone(), Arc::new(built));
     }
-    Event::News(News { picture: Arc::new(picture), rejections: Arc::new([]), complete: true })
+    let (rejections, triggers) = (Arc::new([]), Vec::new());
+    Event::News(News { picture: Arc::new(picture), rejections, complete: true, triggers })
 }
 
 fn incomplete(mut event: Event) -> Event {
