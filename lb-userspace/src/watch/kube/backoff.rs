@@ -23,31 +23,34 @@ const LONGEST_AFTER_END: Duration = Duration::from_millis(500);
 /// Versions expire for all clients at the same moment.
 const LONGEST_BEFORE_RELIST: Duration = Duration::from_millis(500);
 
-/// Counts failures since the last success.
+/// Counts failures since the last success, each sort for itself: a server that was away for long
+/// and comes back with an error has answered with an error only once.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
-    failures: u32,
+    unreachable: u32,
+    refused: u32,
+    expired: u32,
 }
 
 impl Backoff {
     /// Something succeeded.
     pub(super) fn reset(&mut self) {
-        self.failures = 0;
+        *self = Self::default();
     }
 
     /// The pause after a failure. `away`: how long nothing has succeeded; `chance`: from 0 to 1.
     pub(super) fn after(&mut self, failure: &Failure, away: Duration, chance: f64) -> Duration {
-        let doubled = 2u32.saturating_pow(self.failures.min(16));
-        let is_first = self.failures == 0;
-        self.failures = self.failures.saturating_add(1);
         let longest = match failure.class() {
             Class::Unreachable => {
                 let longest = (away / PART_OF_ABSENCE).clamp(STEP_UNREACHABLE, LONGEST_UNREACHABLE);
-                (SHORTEST_UNREACHABLE * doubled).min(longest)
+                (SHORTEST_UNREACHABLE * doubled(&mut self.unreachable)).min(longest)
             }
-            Class::Expired if is_first => return LONGEST_BEFORE_RELIST.mul_f64(chance),
-            Class::Refused | Class::Rejected | Class::Expired => {
-                (SHORTEST_REFUSED * doubled).min(LONGEST_REFUSED)
+            Class::Expired => match doubled(&mut self.expired) {
+                1 => return LONGEST_BEFORE_RELIST.mul_f64(chance),
+                more => (SHORTEST_REFUSED * more).min(LONGEST_REFUSED),
+            },
+            Class::Refused | Class::Rejected => {
+                (SHORTEST_REFUSED * doubled(&mut self.refused)).min(LONGEST_REFUSED)
             }
         };
         let spread = longest.mul_f64(0.5 + chance / 2.0);
@@ -62,6 +65,13 @@ impl Backoff {
         // What ends when it was agreed to end is in no step with others.
         if lasted >= agreed { Duration::ZERO } else { LONGEST_AFTER_END.mul_f64(chance) }
     }
+}
+
+/// Two to the power of the failures before this one, which is counted.
+fn doubled(failures: &mut u32) -> u32 {
+    let doubled = 2u32.saturating_pow((*failures).min(16));
+    *failures = failures.saturating_add(1);
+    doubled
 }
 
 #[cfg(test)]
@@ -120,6 +130,16 @@ mod tests {
     fn an_expired_version_is_no_failure_unless_it_happens_again() {
         check(&refused(410, None), 0, 1.0, &[500, 500, 1000]);
         check(&refused(410, None), 0, 0.0, &[0, 250]);
+    }
+
+    #[test]
+    fn a_long_absence_does_not_count_against_the_first_answer() {
+        let mut backoff = Backoff::default();
+        (0..99).for_each(|_| _ = backoff.after(&silent(), Duration::ZERO, 1.0));
+        let mut after = |failure| backoff.after(&failure, Duration::ZERO, 1.0).as_millis();
+        assert_eq!(after(refused(503, None)), 250);
+        assert_eq!(after(refused(410, None)), 500);
+        assert_eq!(after(silent()), 1000);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::{
     backoff::Backoff,
-    failure::{Class, Failure},
+    failure::{Causes, Class, Failure},
     object::Kind,
     request::{Lines, Requests, refusal},
     state::Change,
@@ -210,7 +210,7 @@ impl Feed {
 
     /// Decides what a failure asks for: how long to wait, and where to begin again.
     async fn failed(&mut self, failure: Failure, started: Instant) -> Result<Duration, Closed> {
-        debug!("{:?}: {failure}", self.kind);
+        debug!("{:?}: {}", self.kind, Causes(&failure));
         if self.lost.is_none() && started.elapsed() >= STEADY {
             self.backoff.reset();
         }
