@@ -22,7 +22,7 @@ const IMPURE: [&str; 7] = ["env", "fs", "io", "os", "process", "thread", "time::
 const ROOMS: [Room; 14] = [
     Room {
         name: "watch",
-        rooms: &["model", "task"],
+        rooms: &["model", "task", "telemetry::Causes"],
         crates: &["tokio", "kube", "k8s_openapi", "rtnetlink"],
     },
     Room { name: "model", rooms: &[], crates: &[] },

@@ -85,24 +85,3 @@ impl Failure {
         }
     }
 }
-
-/// An error with its causes on one line, for log lines.
-pub(super) struct Causes<'a>(pub &'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
-        let mut error = self.0;
-        while let Some(cause) = error.source() {
-            // Libraries tend to repeat their cause in their own words.
-            let text = cause.to_string();
-            if !said.contains(&text) {
-                write!(f, ": {text}")?;
-                said = text;
-            }
-            error = cause;
-        }
-        Ok(())
-    }
-}

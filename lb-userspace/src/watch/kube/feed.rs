@@ -17,13 +17,14 @@ use tracing::debug;
 
 use super::{
     backoff::Backoff,
-    failure::{Causes, Class, Failure},
+    failure::{Class, Failure},
     object::Kind,
     request::{Lines, Requests, refusal},
     state::Change,
     strategy::{Mode, Strategy},
     wire::{Bookmark, Line, Page},
 };
+use crate::telemetry::Causes;
 
 /// After so long the server is asked to end a watch, so that watches move to a server that was
 /// added; spread, so that they do so one after the other.
@@ -239,3 +240,6 @@ impl Feed {
 fn chance() -> f64 {
     f64::from(RandomState::new().build_hasher().finish() as u32) / f64::from(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use self::{
+    failure::Failure,
     feed::{Feed, Told},
     link::{Link, rounded},
     object::Kind,
@@ -46,7 +47,7 @@ use super::{
     error::WatchError,
     news::{News, NodeNews},
 };
-use crate::model::Rejection;
+use crate::{model::Rejection, telemetry::Causes};
 
 pub use client::Settings;
 
@@ -154,21 +155,27 @@ impl KubeSource {
                 if let Some(mode) = listed {
                     self.say_listed(kind, mode);
                 }
-                if self.link.in_step(kind) {
-                    let away = self.lost.take().map(|since| rounded(since.elapsed()));
-                    info!("the API server is back after {:?}", away.unwrap_or_default());
+                if self.link.in_step(kind)
+                    && let Some(since) = self.lost.take()
+                {
+                    info!("the API server is back after {:?}", rounded(since.elapsed()));
                 }
             }
             Told::Lost(failure) => {
                 if self.link.lost(kind) {
-                    self.lost = Some(Instant::now());
-                    let stays = match self.state.is_complete() {
-                        true => "the last complete picture stays until it is back",
-                        false => "nothing is programmed until it can be reached",
-                    };
-                    warn!("lost the API server: {}; {stays}", failure::Causes(&failure));
+                    self.say_lost(&failure);
                 }
             }
+        }
+    }
+
+    fn say_lost(&mut self, failure: &Failure) {
+        let cause = Causes(failure);
+        if self.state.is_complete() {
+            self.lost = Some(Instant::now());
+            warn!("lost the API server: {cause}; the last complete picture stays meanwhile");
+        } else {
+            warn!("cannot follow the API server: {cause}; nothing is programmed before that");
         }
     }
 

@@ -23,8 +23,7 @@ use kube::{
 use tokio::{sync::mpsc, time::timeout};
 use tracing::{debug, warn};
 
-use super::failure::Causes;
-use crate::model::ServiceName;
+use crate::{model::ServiceName, telemetry::Causes};
 
 /// Who reports.
 const CONTROLLER: &str = "sluice";
