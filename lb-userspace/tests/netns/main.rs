@@ -10,6 +10,8 @@ mod cleanup;
 mod coexistence;
 mod devices;
 mod endpoints;
+mod exposition;
+mod health;
 mod inspection;
 mod manifests;
 mod outside;
