@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::Serialize;
 
 /// What was asked for, parts joined by "or".
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct NodePortAddresses {
     /// Every address.
     pub all: bool,

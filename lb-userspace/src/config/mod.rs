@@ -16,6 +16,7 @@ mod surroundings;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 
 pub use addresses::NodePortAddresses;
 pub use check::{Problem, Problems, check};
@@ -25,11 +26,13 @@ pub use surroundings::Surroundings;
 use crate::kernel::{Sizes, XdpMode};
 
 /// The agent's settings, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Config {
     /// Where Services and their endpoints come from.
     pub source: Source,
     /// This node's name.
+    #[serde(serialize_with = "text")]
     pub node_name: Arc<str>,
     /// The cgroup that the socket programs serve; `None`: the root of the cgroup2 mount.
     pub cgroup: Option<PathBuf>,
@@ -62,11 +65,13 @@ pub struct Config {
     /// How log lines are written.
     pub log_format: LogFormat,
     /// What is to be said once, at the start, about how the settings came to be.
+    #[serde(skip)]
     pub remarks: Vec<String>,
 }
 
 /// Where Services and their endpoints come from.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Source {
     /// A folder of manifests.
     Manifests(PathBuf),
@@ -75,4 +80,8 @@ pub enum Source {
         /// How to reach it; `None`: as a pod does.
         kubeconfig: Option<PathBuf>,
     },
+}
+
+fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lb_common::limits;
+use serde::Serialize;
 
 /// Settings of `sluice agent`.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -105,7 +106,8 @@ pub struct RawTables {
 }
 
 /// How log lines are written.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     #[default]

@@ -12,6 +12,7 @@ mod features;
 mod hook;
 mod links;
 mod load;
+mod metrics;
 mod object;
 mod pins;
 mod removal;
@@ -32,6 +33,7 @@ pub use error::Error;
 pub use features::{Feature, Features};
 pub use links::{Pinned, pinned};
 pub use load::{Programs, Settings};
+pub use metrics::Metrics;
 pub use object::{LOG_OBJECT, OBJECT, ORIGIN};
 pub use pins::{Lock, Pins};
 pub use removal::remove_everything;
@@ -72,6 +74,11 @@ impl Dataplane {
     /// The devices, by ifindex, on which XDP runs in the driver.
     pub fn native_xdp(&self) -> BTreeSet<u32> {
         self.devices.native().clone()
+    }
+
+    /// How many devices carry the packet programs, by where XDP runs there.
+    pub fn device_counts(&self) -> [(&'static str, usize); 3] {
+        self.devices.counts()
     }
 
     /// Removes what other layout versions have pinned, once nothing of theirs is in use. Returns

@@ -14,7 +14,7 @@ mod reader;
 mod writer;
 
 pub use error::{Class, Error};
-pub use reader::Reader;
+pub use reader::{Counters, Reader};
 pub use writer::KernelTables;
 
 use crate::plan::{Contents, Op};

@@ -6,6 +6,7 @@
 mod eligible;
 mod endpoint;
 mod frontends;
+mod health;
 mod node;
 mod picture;
 mod port;
@@ -17,6 +18,7 @@ pub(crate) mod testing;
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
+pub use health::HealthCheck;
 pub use node::Node;
 pub use picture::{Picture, Slices};
 pub use port::{Backend, Frontend, FrontendKind, PortId, ServicePort};
@@ -96,6 +98,13 @@ impl Model {
                 port::service_port(service, port, family, slices, (&self.node, &self.primary))
             })
             .collect()
+    }
+
+    /// What a Service's `healthCheckNodePort` answers; `None` if it has none.
+    pub fn health_check(&self, name: &ServiceName) -> Option<HealthCheck> {
+        let service = self.picture.services.get(name)?;
+        let slices = self.picture.slices.get(name).map_or(&[][..], |slices| slices);
+        health::health_check(service, slices, &self.node)
     }
 }
 

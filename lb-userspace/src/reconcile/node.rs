@@ -62,4 +62,15 @@ impl NodeRows {
         }
         rows
     }
+
+    /// The addresses on which NodePorts answer. Link-local ones are left out: they mean nothing
+    /// without a device.
+    pub(super) fn node_port_addresses(&self) -> BTreeSet<IpAddr> {
+        let admitted = self.addresses.iter().filter(|(_, flags)| **flags != 0);
+        let link_local = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        admitted.map(|(address, _)| IpAddr::from(*address)).filter(|ip| !link_local(ip)).collect()
+    }
 }

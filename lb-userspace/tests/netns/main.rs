@@ -11,6 +11,8 @@ mod coexistence;
 mod container;
 mod devices;
 mod endpoints;
+mod exposition;
+mod health;
 mod inspection;
 mod manifests;
 mod outside;

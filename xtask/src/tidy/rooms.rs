@@ -11,7 +11,7 @@ struct Room {
 }
 
 /// Crates that only some rooms may name.
-const GUARDED: [&str; 5] = ["tokio", "aya", "kube", "k8s_openapi", "rtnetlink"];
+const GUARDED: [&str; 6] = ["tokio", "aya", "axum", "kube", "k8s_openapi", "rtnetlink"];
 
 /// Rooms that take values and return values.
 const PURE: [&str; 2] = ["model", "plan"];
@@ -35,7 +35,21 @@ const ROOMS: [Room; 14] = [
         crates: &["tokio"],
     },
     Room { name: "upkeep", rooms: &["maps"], crates: &["tokio"] },
-    Room { name: "serve", rooms: &["model", "plan", "maps", "kernel"], crates: &["tokio"] },
+    // Of the loop, what it tells and how it is.
+    Room {
+        name: "serve",
+        rooms: &[
+            "model",
+            "maps",
+            "kernel",
+            "reconcile::Condition",
+            "reconcile::Programmed",
+            "reconcile::Pulse",
+            "task::ready",
+            "telemetry::Causes",
+        ],
+        crates: &["tokio", "axum"],
+    },
     // Settings are given in the terms of those who take them.
     Room { name: "config", rooms: &["kernel::Sizes", "kernel::XdpMode"], crates: &[] },
     Room { name: "coexistence", rooms: &["kernel::sys"], crates: &[] },
