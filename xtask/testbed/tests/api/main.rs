@@ -96,7 +96,7 @@ impl Known {
         }
     }
 
-    fn is(&self, expected: &[(&str, &str)]) -> bool {
+    fn is(&self, expected: Objects<'_>) -> bool {
         let known = self.objects.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         known.eq(expected.iter().copied())
     }
@@ -131,12 +131,17 @@ fn streaming() -> watcher::Config {
     watcher::Config::default().streaming_lists()
 }
 
+/// Names, each with the value of its label.
+type Objects<'a> = &'a [(&'a str, &'a str)];
+/// What is to be known first, and what is to be done then.
+type Step<'a> = (Objects<'a>, &'a dyn Fn(&ApiServer));
+
 /// Runs each action once, as soon as what is before it is known, and ends when the last is.
 fn through(
     server: &ApiServer,
     config: watcher::Config,
-    steps: &[(&[(&str, &str)], &dyn Fn(&ApiServer))],
-    last: &[(&str, &str)],
+    steps: &[Step<'_>],
+    last: Objects<'_>,
 ) -> Known {
     let mut at = 0;
     watch(server, config, |known| {
@@ -179,8 +184,7 @@ fn lists_in_pages_and_streams_of_changes_arrive_whole() {
 #[test]
 fn a_streaming_list_is_complete_with_its_bookmark() {
     let server = server(&["a", "b"]);
-    let steps: [(&[_], &dyn Fn(&ApiServer)); 1] =
-        [(&[("a", "1"), ("b", "1")], &|server| remove(server, "a"))];
+    let steps: [Step<'_>; 1] = [(&[("a", "1"), ("b", "1")], &|server| remove(server, "a"))];
     let known = through(&server, streaming(), &steps, &[("b", "1")]);
     assert_eq!((known.lists, known.errors.as_slice()), (1, [].as_slice()));
     assert!(server.requests().iter().all(|request| request.verb == Verb::Watch));
@@ -218,7 +222,7 @@ fn every_way_a_stream_ends_is_lived_through() {
             remove(server, "a");
             put(server, "b", "2");
         };
-        let steps: [(&[_], &dyn Fn(&ApiServer)); 1] = [(&[("a", "1"), ("b", "1")], &cut)];
+        let steps: [Step<'_>; 1] = [(&[("a", "1"), ("b", "1")], &cut)];
         let known = through(&server, streaming(), &steps, &[("b", "2")]);
         assert_eq!(known.lists, lists, "{interrupt:?}: {:?}", known.errors);
         let errors = known.errors.join(" ");
@@ -234,7 +238,7 @@ fn who_resumes_from_before_a_compaction_lists_again() {
         remove(server, "a");
         server.compact();
     };
-    let steps: [(&[_], &dyn Fn(&ApiServer)); 1] = [(&[("a", "1"), ("b", "1")], &compact)];
+    let steps: [Step<'_>; 1] = [(&[("a", "1"), ("b", "1")], &compact)];
     let known = through(&server, streaming(), &steps, &[("b", "1")]);
     assert_eq!(known.lists, 2);
     assert!(known.errors.join(" ").contains("410"), "{:?}", known.errors);
@@ -249,7 +253,7 @@ fn a_line_is_sent_as_it_is_given() {
         let line = json!({"type": "ADDED", "object": object});
         server.interrupt(SERVICES, Interrupt::Line(line.to_string()));
     };
-    let steps: [(&[_], &dyn Fn(&ApiServer)); 1] = [(&[("a", "1")], &send)];
+    let steps: [Step<'_>; 1] = [(&[("a", "1")], &send)];
     through(&server, streaming(), &steps, &[("a", "1"), ("ghost", "")]);
 }
 
