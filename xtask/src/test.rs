@@ -5,7 +5,7 @@
 //! | unit | every crate's own tests, on this machine's processor | nothing |
 //! | packets | packet tables through the kernel's test-run | root, as do those below |
 //! | sockets | real sockets in a private cgroup | |
-//! | netns | the testbed itself, devices, real tables and hooks, whole agents | |
+//! | netns | the testbed itself, devices, real tables and hooks, whole agents, also on an API server that fails | |
 //!
 //! A rung that lacks a right fails; it is never passed over.
 
@@ -60,6 +60,7 @@ const PRIVILEGED: [Rung; 3] = [
             agent("tables"),
             agent("netns"),
             agent("churn"),
+            agent("kube"),
         ],
     },
 ];

@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -92,18 +92,17 @@ fn respond(code: u16, content: &'static str, body: Body) -> Response {
     response
 }
 
-/// The first half of a body, then the end of the connection.
+/// The first half of what would come first, then the end of the connection.
 async fn truncated(response: Response) -> Response {
     let (parts, body) = response.into_parts();
-    let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let half = whole.slice(..whole.len() / 2);
+    let first = body.into_data_stream().next().await.and_then(Result::ok).unwrap_or_default();
+    let half = first.slice(..first.len() / 2);
     let pieces = [Ok(half), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
-    let pieces = stream::unfold(pieces.into_iter(), |mut rest| async {
-        let piece: io::Result<Bytes> = rest.next()?;
+    let pieces = stream::iter(pieces).then(async |piece: io::Result<Bytes>| {
         if piece.is_err() {
             sleep(LEAVING).await;
         }
-        Some((piece, rest))
+        piece
     });
     Response::from_parts(parts, Body::from_stream(pieces))
 }

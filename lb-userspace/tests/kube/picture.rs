@@ -1,0 +1,72 @@
+//! Whether an agent's tables hold exactly what an API server holds: every Service with every one of
+//! its endpoints, and nothing else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use lb_testbed::{Agent, api::ApiServer};
+use serde_json::Value;
+
+use crate::stage::{SERVICES, SLICES, until_within};
+
+/// Endpoints by Service and ClusterIP.
+pub type Picture = BTreeMap<(String, String), BTreeSet<String>>;
+
+/// What the server's objects come to: Services of one port with a ClusterIP, ready endpoints.
+pub fn wanted(api: &ApiServer) -> Picture {
+    let mut endpoints: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for slice in api.objects(SLICES) {
+        let service = &slice["metadata"]["labels"]["kubernetes.io/service-name"];
+        let of = endpoints.entry(text(service)).or_default();
+        let port = &slice["ports"][0]["port"];
+        let all = slice["endpoints"].as_array().into_iter().flatten();
+        of.extend(all.map(|one| format!("{}:{port}", text(&one["addresses"][0]))));
+    }
+    let services = api.objects(SERVICES).into_iter();
+    services
+        .map(|service| {
+            let name = text(&service["metadata"]["name"]);
+            let address = text(&service["spec"]["clusterIP"]);
+            let endpoints = endpoints.get(&name).cloned().unwrap_or_default();
+            ((format!("default/{name}:http"), address), endpoints)
+        })
+        .collect()
+}
+
+/// What the tables of an agent's node hold.
+pub fn held(agent: &Agent) -> Picture {
+    let Ok(text_of_rows) = agent.inspect(&["services", "--json"]) else { return Picture::new() };
+    let rows: Vec<Value> = serde_json::from_str(&text_of_rows).unwrap();
+    rows.iter()
+        .map(|row| {
+            let endpoints = row["endpoints"].as_array().unwrap().iter().map(text).collect();
+            ((text(&row["service"]), text(&row["frontends"][0]["address"])), endpoints)
+        })
+        .collect()
+}
+
+/// Waits until the one is the other; tells how long it took.
+#[track_caller]
+pub fn until_exact(agent: &Agent, api: &ApiServer, patience: Duration) -> Duration {
+    let wanted = wanted(api);
+    let took = until_within(patience, || held(agent) == wanted);
+    took.unwrap_or_else(|| {
+        let held = held(agent);
+        let missing: Vec<_> = wanted.iter().filter(|(key, _)| !held.contains_key(key)).collect();
+        let extra: Vec<_> = held.iter().filter(|(key, _)| !wanted.contains_key(key)).collect();
+        let wrong: Vec<_> = wanted
+            .keys()
+            .filter(|key| held.get(key).is_some_and(|endpoints| *endpoints != wanted[key]))
+            .collect();
+        panic!(
+            "after {patience:?} missing: {missing:?}\nextra: {extra:?}\nwrong: {wrong:?}\nlog: {}",
+            agent.own_log().unwrap(),
+        )
+    })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,258 @@
+//! What every test here stands on: a small cluster, servers in its pods, and an API server beside
+//! the nodes.
+//!
+//! A pod answers on TCP [`HTTP`]; Services have one port, `http`, 80.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lb_testbed::{
+    Agent, AgentOptions, CONTROL, Cluster, Families, Launcher, Probe, Report, RunningProbe, Worker,
+    api::{ApiServer, Request, Verb},
+};
+use serde_json::{Value, json};
+
+/// Resources, by their plural.
+pub const SERVICES: &str = "services";
+pub const SLICES: &str = "endpointslices";
+pub const NODES: &str = "nodes";
+/// Port of the pods' servers.
+pub const HTTP: u16 = 8080;
+/// Where callers are.
+pub const CALLER: &str = "caller";
+/// The address of the Service that most tests have, `web`.
+pub const WEB: &str = "10.96.0.10";
+
+/// How long something that an agent has heard of may take to be so.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long a call that is to fail may take.
+const SILENCE: Duration = Duration::from_millis(700);
+const API_PORT: u16 = 6443;
+
+/// See the module. Dropped, all of it goes.
+pub struct Stage {
+    servers: Vec<Worker>,
+    pub api: ApiServer,
+    pub cluster: Cluster,
+}
+
+impl Stage {
+    /// Nodes, each with its Node object; `node1` has the pods `one`, `two`, `three` and the caller.
+    pub fn new(nodes: u8) -> Self {
+        let launcher = Launcher::beside_tests().unwrap();
+        let cluster = Cluster::builder(launcher).families(Families::V4).nodes(nodes).with_control();
+        let cluster = cluster.build().unwrap();
+        let api = server(&cluster, API_PORT);
+        let mut stage = Self { servers: Vec::new(), api, cluster };
+        for pod in ["one", "two", "three"] {
+            stage.add_pod("node1", pod);
+        }
+        stage.cluster.add_pod("node1", CALLER).unwrap();
+        stage.put_nodes(&stage.api);
+        stage
+    }
+
+    /// Makes a pod that serves.
+    pub fn add_pod(&mut self, node: &str, pod: &str) {
+        self.cluster.add_pod(node, pod).unwrap();
+        self.servers.push(self.cluster.serve(pod, &[HTTP], &[]).unwrap());
+    }
+
+    /// A further API server, which knows the nodes.
+    pub fn another_server(&self, number: u16) -> ApiServer {
+        let api = server(&self.cluster, API_PORT + number);
+        self.put_nodes(&api);
+        api
+    }
+
+    fn put_nodes(&self, api: &ApiServer) {
+        for node in self.cluster.nodes() {
+            api.put(NODES, self.node(node, json!({})));
+        }
+    }
+
+    /// A Node object with its real address.
+    pub fn node(&self, name: &str, labels: Value) -> Value {
+        let address = self.address(name);
+        json!({
+            "metadata": {"name": name, "labels": labels},
+            "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+        })
+    }
+
+    /// The Service `web`, and `gone`, both with these pods.
+    pub fn put_web(&self, pods: &[&str]) {
+        self.api.put(SERVICES, service("web", WEB));
+        self.api.put(SERVICES, service("gone", "10.96.0.11"));
+        self.put_endpoints("web", pods);
+        self.put_endpoints("gone", pods);
+    }
+
+    /// A Service's only EndpointSlice, with these pods.
+    pub fn put_endpoints(&self, service: &str, pods: &[&str]) {
+        self.api.put(SLICES, self.slice(service, pods));
+    }
+
+    /// The same as an object.
+    pub fn slice(&self, service: &str, pods: &[&str]) -> Value {
+        let mut nodes = BTreeMap::new();
+        nodes.extend(self.cluster.pods());
+        let endpoints = pods.iter().map(|pod| endpoint(&self.address(pod), nodes[pod]));
+        slice(service, endpoints.collect())
+    }
+
+    /// A place's address.
+    pub fn address(&self, place: &str) -> String {
+        self.cluster.addresses(place).unwrap()[0].to_string()
+    }
+
+    /// A kubeconfig for a server.
+    pub fn kubeconfig(&self, api: &ApiServer, token: Option<&std::path::Path>) -> PathBuf {
+        let path = self.cluster.folder().join(format!("kubeconfig-{}", api.address().port()));
+        api.write_kubeconfig(&path, token).unwrap();
+        path
+    }
+
+    /// How to start an agent.
+    pub fn options(&self) -> AgentOptions {
+        AgentOptions::kubernetes(SLUICE, self.kubeconfig(&self.api, None))
+    }
+
+    /// Starts an agent and waits until it has programmed the kernel.
+    pub fn start(&self, node: &str) -> Agent {
+        self.cluster.start_agent(node, &self.options()).unwrap()
+    }
+
+    /// Starts an agent and does not wait.
+    pub fn begin(&self, node: &str) -> Agent {
+        let mut options = self.options();
+        options.ready_within = None;
+        self.cluster.start_agent(node, &options).unwrap()
+    }
+
+    /// Calls over TCP, a new connection each time.
+    pub fn call(&self, place: &str, to: &str, requests: u64) -> Report {
+        let to = SocketAddr::new(to.parse().unwrap(), 80);
+        let probe = Probe::tcp(to).requests(requests).timeout(SILENCE);
+        self.cluster.probe(place, &probe.most_failures(1)).unwrap()
+    }
+
+    /// Who answers there, in alphabetical order; `None` if a call failed.
+    pub fn who(&self, to: &str) -> Option<Vec<String>> {
+        // Each of two pods is missed by all of them once in 2^23.
+        let report = self.call(CALLER, to, 24);
+        let pods = || report.by_pod().keys().map(|pod| (*pod).to_owned()).collect();
+        (report.failed() == 0).then(pods)
+    }
+
+    /// Asserts who answers there.
+    #[track_caller]
+    pub fn assert_who(&self, to: &str, expected: Option<&[&str]>) {
+        let expected = expected.map(|pods| pods.iter().map(|pod| (*pod).to_owned()).collect());
+        assert_eq!(self.who(to), expected, "{to}");
+    }
+
+    /// Starts to call `web` without pause.
+    pub fn traffic(&self) -> RunningProbe {
+        let to = SocketAddr::new(WEB.parse::<IpAddr>().unwrap(), 80);
+        let probe = Probe::tcp(to).until_stopped().timeout(Duration::from_secs(5));
+        self.cluster.start_probe(CALLER, &probe).unwrap()
+    }
+
+    /// Requests for objects that have come since, of a verb.
+    pub fn since(&self, since: Instant, verb: Verb) -> Vec<Request> {
+        let requests = self.api.requests().into_iter();
+        requests.filter(|request| request.at >= since && request.verb == verb).collect()
+    }
+
+    /// Waits until an agent watches both Services and their endpoints.
+    #[track_caller]
+    pub fn until_watched(&self) {
+        let watched = || [SERVICES, SLICES].iter().all(|kind| self.api.streams(kind) > 0);
+        assert!(until(watched), "nobody watches");
+    }
+}
+
+/// The program.
+pub const SLUICE: &str = env!("CARGO_BIN_EXE_sluice");
+
+fn server(cluster: &Cluster, port: u16) -> ApiServer {
+    let address = SocketAddr::new(cluster.addresses(CONTROL).unwrap()[0], port);
+    ApiServer::start_in(cluster.netns(CONTROL).unwrap(), address).unwrap()
+}
+
+/// Stops traffic of which no call may have failed.
+#[track_caller]
+pub fn assert_unharmed(traffic: RunningProbe) {
+    let report = traffic.stop().unwrap();
+    assert!(report.answered() > 0, "no call was made");
+    assert_eq!(report.errors, Default::default(), "of {} calls", report.answered());
+}
+
+/// A Service in namespace `default`.
+pub fn service(name: &str, cluster_ip: &str) -> Value {
+    json!({
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {
+            "type": "ClusterIP", "clusterIP": cluster_ip, "clusterIPs": [cluster_ip],
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": HTTP}],
+        },
+    })
+}
+
+/// An endpoint that is ready.
+pub fn endpoint(address: &str, node: &str) -> Value {
+    json!({
+        "addresses": [address], "nodeName": node,
+        "conditions": {"ready": true, "serving": true, "terminating": false},
+    })
+}
+
+/// A Service's slice of these endpoints.
+pub fn slice(service: &str, endpoints: Vec<Value>) -> Value {
+    json!({
+        "metadata": {
+            "namespace": "default", "name": format!("{service}-x"),
+            "labels": {"kubernetes.io/service-name": service},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": HTTP, "protocol": "TCP"}],
+        "endpoints": endpoints,
+    })
+}
+
+/// Waits until something is so; false if it never was.
+pub fn until(is_so: impl FnMut() -> bool) -> bool {
+    until_within(PATIENCE, is_so).is_some()
+}
+
+/// The same with a limit of its own; tells how long it took.
+pub fn until_within(patience: Duration, mut is_so: impl FnMut() -> bool) -> Option<Duration> {
+    let begun = Instant::now();
+    loop {
+        if is_so() {
+            return Some(begun.elapsed());
+        }
+        if begun.elapsed() > patience {
+            return None;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Waits until an agent's log has a line with all of these parts.
+#[track_caller]
+pub fn until_logged(agent: &Agent, parts: &[&str]) {
+    let logged = || {
+        let log = agent.own_log().unwrap();
+        log.lines().any(|line| parts.iter().all(|part| line.contains(part)))
+    };
+    assert!(until(logged), "no line with {parts:?} in:\n{}", agent.own_log().unwrap());
+}
