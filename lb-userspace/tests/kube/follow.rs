@@ -7,7 +7,10 @@ use serde_json::json;
 
 use crate::{
     picture::until_exact,
-    stage::{NODES, PATIENCE, SERVICES, SLICES, Stage, WEB, assert_unharmed, service, until},
+    stage::{
+        CALLER, NODES, PATIENCE, SERVICES, SLICES, Stage, WEB, assert_unharmed, service, until,
+        until_watched,
+    },
 };
 
 /// Labels, whatever their value, of objects that are none of ours.
@@ -20,7 +23,7 @@ fn changes_arrive_while_everybody_calls() {
     stage.put_web(&["one", "two"]);
     let agent = stage.start("node1");
     stage.assert_who(WEB, Some(&["one", "two"]));
-    let traffic = stage.traffic();
+    let traffic = stage.traffic(CALLER);
     for pods in [&["two"] as &[&str], &["two", "three"], &["one"], &["one", "two", "three"]] {
         stage.put_endpoints("web", pods);
         until_exact(&agent, &stage.api, PATIENCE);
@@ -42,7 +45,7 @@ fn nothing_is_asked_but_what_is_needed_and_the_server_does_the_filtering() {
         stage.api.set_streaming_lists(behaviour);
         stage.put_web(&["one"]);
         let agent = stage.start("node1");
-        stage.until_watched();
+        until_watched(&stage.api);
         stage.put_endpoints("web", &["two"]);
         until_exact(&agent, &stage.api, PATIENCE);
 
@@ -98,7 +101,7 @@ fn a_watch_that_ends_is_resumed_where_it_ended() {
     let stage = Stage::new(1);
     stage.put_web(&["one"]);
     let agent = stage.start("node1");
-    stage.until_watched();
+    until_watched(&stage.api);
     let begun = Instant::now();
     for (interrupt, pods) in
         [(Interrupt::End, ["two"]), (Interrupt::Reset, ["three"]), (Interrupt::CutInLine, ["one"])]
@@ -108,7 +111,7 @@ fn a_watch_that_ends_is_resumed_where_it_ended() {
         }
         stage.put_endpoints("web", &pods);
         until_exact(&agent, &stage.api, PATIENCE);
-        stage.until_watched();
+        until_watched(&stage.api);
     }
     let again = stage.since(begun, Verb::List).len();
     let watches = stage.since(begun, Verb::Watch);
@@ -121,8 +124,8 @@ fn events_told_twice_or_of_unknown_objects_do_no_harm() {
     let stage = Stage::new(1);
     stage.put_web(&["one"]);
     let agent = stage.start("node1");
-    stage.until_watched();
-    let traffic = stage.traffic();
+    until_watched(&stage.api);
+    let traffic = stage.traffic(CALLER);
     let slice = |pods: &[&str], version: u64| {
         let mut slice = stage.slice("web", pods);
         slice["metadata"]["resourceVersion"] = json!(version.to_string());

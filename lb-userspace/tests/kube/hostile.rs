@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     picture::{Picture, held},
     stage::{
-        PATIENCE, SERVICES, SLICES, Stage, WEB, assert_unharmed, endpoint, service, slice,
+        CALLER, PATIENCE, SERVICES, SLICES, Stage, WEB, assert_unharmed, endpoint, service, slice,
         until_within,
     },
 };
@@ -117,7 +117,7 @@ fn a_thousand_hostile_objects_are_refused_by_name_and_their_neighbours_work() {
     let agent = stage.start("node1");
     let pid = agent.pid();
     until_as_wanted(&agent, first, false);
-    let traffic = stage.traffic();
+    let traffic = stage.traffic(CALLER);
     put(&stage, second, false);
     until_as_wanted(&agent, &hostile, false);
     stage.assert_who(WEB, Some(&["one", "two"]));
@@ -164,6 +164,8 @@ fn until_as_wanted(agent: &Agent, hostile: &[Hostile], good: bool) {
     let mut wanted: BTreeMap<_, _> = neighbours.collect();
     wanted.extend(hostile.iter().filter_map(|one| one.wanted(good)));
     if until_within(A_THOUSAND, || rows(held(agent)) == wanted).is_some() {
+        let claimed = (format!("default/{NEIGHBOUR}:http"), NEIGHBOUR_ADDRESS.to_owned());
+        assert!(held(agent).contains_key(&claimed), "{claimed:?} has lost its address");
         return;
     }
     let held = rows(held(agent));

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::{
     picture::until_exact,
     stage::{
-        NODES, PATIENCE, SERVICES, SLICES, Stage, WEB, assert_unharmed, service, until,
-        until_logged,
+        CALLER, NODES, PATIENCE, SERVICES, SLICES, Stage, WEB, assert_unharmed, service, sorted,
+        until, until_logged,
     },
 };
 
@@ -30,12 +30,11 @@ fn a_change_of_the_nodes_zone_moves_traffic_without_a_restart() {
     stage.api.put(SLICES, slice);
     let _agent = stage.start("node1");
     let who = |expected: &[&str]| {
-        let expected: Vec<String> = expected.iter().map(|pod| (*pod).to_owned()).collect();
-        let found = until(|| stage.who(WEB).as_ref() == Some(&expected));
+        let found = until(|| stage.who(WEB) == Some(sorted(expected)));
         assert!(found, "{:?} and not {expected:?}", stage.who(WEB));
     };
     who(&["one"]);
-    let traffic = stage.traffic();
+    let traffic = stage.traffic(CALLER);
     zone("b");
     who(&["two"]);
     stage.api.put(NODES, stage.node("node1", json!({})));
@@ -50,7 +49,7 @@ fn a_node_that_is_deleted_goes_on_and_may_come_back() {
     let stage = Stage::new(1);
     stage.put_web(&["one", "two"]);
     let agent = stage.start("node1");
-    let traffic = stage.traffic();
+    let traffic = stage.traffic(CALLER);
     stage.api.remove(NODES, "", "node1");
     until_logged(&agent, &["no Node node1"]);
     stage.put_endpoints("web", &["two", "three"]);

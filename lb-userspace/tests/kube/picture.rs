@@ -14,6 +14,9 @@ use crate::stage::{SERVICES, SLICES, until_within};
 /// Endpoints by Service and ClusterIP.
 pub type Picture = BTreeMap<(String, String), BTreeSet<String>>;
 
+/// How many rows that differ are shown.
+const EXAMPLES: usize = 5;
+
 /// What the server's objects come to: Services of one port with a ClusterIP, ready endpoints.
 pub fn wanted(api: &ApiServer) -> Picture {
     let mut endpoints: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -54,16 +57,13 @@ pub fn until_exact(agent: &Agent, api: &ApiServer, patience: Duration) -> Durati
     let took = until_within(patience, || held(agent) == wanted);
     took.unwrap_or_else(|| {
         let held = held(agent);
-        let missing: Vec<_> = wanted.iter().filter(|(key, _)| !held.contains_key(key)).collect();
-        let extra: Vec<_> = held.iter().filter(|(key, _)| !wanted.contains_key(key)).collect();
-        let wrong: Vec<_> = wanted
-            .keys()
-            .filter(|key| held.get(key).is_some_and(|endpoints| *endpoints != wanted[key]))
-            .collect();
-        panic!(
-            "after {patience:?} missing: {missing:?}\nextra: {extra:?}\nwrong: {wrong:?}\nlog: {}",
-            agent.own_log().unwrap(),
-        )
+        let all: BTreeSet<_> = wanted.keys().chain(held.keys()).collect();
+        let differ: Vec<_> =
+            all.into_iter().filter(|key| held.get(key) != wanted.get(key)).collect();
+        let some = differ.iter().take(EXAMPLES);
+        some.for_each(|key| println!("{key:?}: {:?}, not {:?}", held.get(key), wanted.get(key)));
+        let log = agent.own_log().unwrap();
+        panic!("{} rows differ after {patience:?}; log:\n{log}", differ.len())
     })
 }
 

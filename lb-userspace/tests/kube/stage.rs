@@ -6,14 +6,14 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use lb_testbed::{
     Agent, AgentOptions, CONTROL, Cluster, Families, Launcher, Probe, Report, RunningProbe, Worker,
-    api::{ApiServer, Request, Verb},
+    api::{ApiServer, Interrupt, Request, Verb},
 };
 use serde_json::{Value, json};
 
@@ -27,6 +27,8 @@ pub const HTTP: u16 = 8080;
 pub const CALLER: &str = "caller";
 /// The address of the Service that most tests have, `web`.
 pub const WEB: &str = "10.96.0.10";
+/// The address of `gone`, which goes in the course of many.
+pub const GONE: &str = "10.96.0.11";
 
 /// How long something that an agent has heard of may take to be so.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,6 +36,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a call that is to fail may take.
 const SILENCE: Duration = Duration::from_millis(700);
 const API_PORT: u16 = 6443;
+
+/// See [`Stage::site`].
+pub struct Site {
+    pub node: String,
+    pub agent: Agent,
+    pub api: ApiServer,
+}
+
+impl Site {
+    /// Does this to all of the agent's streams.
+    pub fn interrupt(&self, interrupt: &Interrupt) {
+        [SERVICES, SLICES, NODES]
+            .iter()
+            .for_each(|kind| self.api.interrupt(kind, interrupt.clone()));
+    }
+}
 
 /// See the module. Dropped, all of it goes.
 pub struct Stage {
@@ -64,11 +82,19 @@ impl Stage {
         self.servers.push(self.cluster.serve(pod, &[HTTP], &[]).unwrap());
     }
 
-    /// A further API server, which knows the nodes.
-    pub fn another_server(&self, number: u16) -> ApiServer {
+    /// A node with an API server of its own and an agent that follows it. The server knows `web`,
+    /// with the pods `one` and `two`, and a Service `gone`.
+    pub fn site(&self, number: u16, token: Option<&Path>) -> Site {
+        let node = format!("node{number}");
         let api = server(&self.cluster, API_PORT + number);
         self.put_nodes(&api);
-        api
+        for (name, address) in [("web", WEB), ("gone", GONE)] {
+            api.put(SERVICES, service(name, address));
+            api.put(SLICES, self.slice(name, &["one", "two"]));
+        }
+        let options = AgentOptions::kubernetes(SLUICE, self.kubeconfig(&api, token));
+        let agent = self.cluster.start_agent(&node, &options).unwrap();
+        Site { node, agent, api }
     }
 
     fn put_nodes(&self, api: &ApiServer) {
@@ -89,7 +115,7 @@ impl Stage {
     /// The Service `web`, and `gone`, both with these pods.
     pub fn put_web(&self, pods: &[&str]) {
         self.api.put(SERVICES, service("web", WEB));
-        self.api.put(SERVICES, service("gone", "10.96.0.11"));
+        self.api.put(SERVICES, service("gone", GONE));
         self.put_endpoints("web", pods);
         self.put_endpoints("gone", pods);
     }
@@ -113,7 +139,7 @@ impl Stage {
     }
 
     /// A kubeconfig for a server.
-    pub fn kubeconfig(&self, api: &ApiServer, token: Option<&std::path::Path>) -> PathBuf {
+    pub fn kubeconfig(&self, api: &ApiServer, token: Option<&Path>) -> PathBuf {
         let path = self.cluster.folder().join(format!("kubeconfig-{}", api.address().port()));
         api.write_kubeconfig(&path, token).unwrap();
         path
@@ -137,32 +163,41 @@ impl Stage {
     }
 
     /// Calls over TCP, a new connection each time.
-    pub fn call(&self, place: &str, to: &str, requests: u64) -> Report {
+    fn call(&self, place: &str, to: &str, requests: u64) -> Report {
         let to = SocketAddr::new(to.parse().unwrap(), 80);
         let probe = Probe::tcp(to).requests(requests).timeout(SILENCE);
         self.cluster.probe(place, &probe.most_failures(1)).unwrap()
     }
 
-    /// Who answers there, in alphabetical order; `None` if a call failed.
+    /// Who answers the caller there, in alphabetical order; `None` if a call failed.
     pub fn who(&self, to: &str) -> Option<Vec<String>> {
+        self.who_from(CALLER, to)
+    }
+
+    fn who_from(&self, place: &str, to: &str) -> Option<Vec<String>> {
         // Each of two pods is missed by all of them once in 2^23.
-        let report = self.call(CALLER, to, 24);
+        let report = self.call(place, to, 24);
         let pods = || report.by_pod().keys().map(|pod| (*pod).to_owned()).collect();
         (report.failed() == 0).then(pods)
     }
 
-    /// Asserts who answers there.
+    /// Asserts who answers the caller there.
     #[track_caller]
     pub fn assert_who(&self, to: &str, expected: Option<&[&str]>) {
-        let expected = expected.map(|pods| pods.iter().map(|pod| (*pod).to_owned()).collect());
-        assert_eq!(self.who(to), expected, "{to}");
+        self.assert_who_from(CALLER, to, expected);
+    }
+
+    /// Asserts who answers a place there.
+    #[track_caller]
+    pub fn assert_who_from(&self, place: &str, to: &str, expected: Option<&[&str]>) {
+        assert_eq!(self.who_from(place, to), expected.map(sorted), "{to} from {place}");
     }
 
     /// Starts to call `web` without pause.
-    pub fn traffic(&self) -> RunningProbe {
+    pub fn traffic(&self, from: &str) -> RunningProbe {
         let to = SocketAddr::new(WEB.parse::<IpAddr>().unwrap(), 80);
         let probe = Probe::tcp(to).until_stopped().timeout(Duration::from_secs(5));
-        self.cluster.start_probe(CALLER, &probe).unwrap()
+        self.cluster.start_probe(from, &probe).unwrap()
     }
 
     /// Requests for objects that have come since, of a verb.
@@ -170,13 +205,13 @@ impl Stage {
         let requests = self.api.requests().into_iter();
         requests.filter(|request| request.at >= since && request.verb == verb).collect()
     }
+}
 
-    /// Waits until an agent watches both Services and their endpoints.
-    #[track_caller]
-    pub fn until_watched(&self) {
-        let watched = || [SERVICES, SLICES].iter().all(|kind| self.api.streams(kind) > 0);
-        assert!(until(watched), "nobody watches");
-    }
+/// Names as [`Stage::who`] tells them.
+pub fn sorted(names: &[&str]) -> Vec<String> {
+    let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    names.sort();
+    names
 }
 
 /// The program.
@@ -185,6 +220,13 @@ pub const SLUICE: &str = env!("CARGO_BIN_EXE_sluice");
 fn server(cluster: &Cluster, port: u16) -> ApiServer {
     let address = SocketAddr::new(cluster.addresses(CONTROL).unwrap()[0], port);
     ApiServer::start_in(cluster.netns(CONTROL).unwrap(), address).unwrap()
+}
+
+/// Waits until an agent watches all that it is to watch.
+#[track_caller]
+pub fn until_watched(api: &ApiServer) {
+    let watched = || [SERVICES, SLICES, NODES].iter().all(|kind| api.streams(kind) > 0);
+    assert!(until(watched), "nobody watches");
 }
 
 /// Stops traffic of which no call may have failed.

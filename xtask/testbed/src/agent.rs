@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What an agent's log says when the kernel has everything.
-const READY: &str = "programmed";
+const READY: &str = "programmed: ";
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Lines of a log that are shown when an agent failed.

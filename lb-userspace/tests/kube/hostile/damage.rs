@@ -148,7 +148,7 @@ pub const ALL: &[Damage] = &[
         let ingress = json!([{"ip": "198.51.100.66", "ipMode": "Both"}]);
         object["status"] = json!({"loadBalancer": {"ingress": ingress}});
     }),
-    service("a neighbour's ClusterIP", true, Row::None, |object, _| {
+    service("a neighbour's ClusterIP", true, Row::Whole, |object, _| {
         object["metadata"]["creationTimestamp"] = json!("2026-06-01T00:00:00Z");
         let taken = json!(super::NEIGHBOUR_ADDRESS);
         (spec(object)["clusterIP"], spec(object)["clusterIPs"]) = (taken.clone(), json!([taken]));
