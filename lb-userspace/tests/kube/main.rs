@@ -14,3 +14,5 @@ mod picture;
 mod silence;
 mod stage;
 mod start;
+#[path = "../watched/mod.rs"]
+mod watched;

@@ -7,12 +7,11 @@ use std::{
 };
 
 use lb_testbed::{Agent, api::ApiServer};
-use serde_json::Value;
+
+use crate::watched::text;
+pub use crate::watched::{Picture, held};
 
 use crate::stage::{SERVICES, SLICES, until_within};
-
-/// Endpoints by Service and ClusterIP.
-pub type Picture = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// How many rows that differ are shown.
 const EXAMPLES: usize = 5;
@@ -38,18 +37,6 @@ pub fn wanted(api: &ApiServer) -> Picture {
         .collect()
 }
 
-/// What the tables of an agent's node hold.
-pub fn held(agent: &Agent) -> Picture {
-    let Ok(text_of_rows) = agent.inspect(&["services", "--json"]) else { return Picture::new() };
-    let rows: Vec<Value> = serde_json::from_str(&text_of_rows).unwrap();
-    rows.iter()
-        .map(|row| {
-            let endpoints = row["endpoints"].as_array().unwrap().iter().map(text).collect();
-            ((text(&row["service"]), text(&row["frontends"][0]["address"])), endpoints)
-        })
-        .collect()
-}
-
 /// Waits until the one is the other; tells how long it took.
 #[track_caller]
 pub fn until_exact(agent: &Agent, api: &ApiServer, patience: Duration) -> Duration {
@@ -65,8 +52,4 @@ pub fn until_exact(agent: &Agent, api: &ApiServer, patience: Duration) -> Durati
         let log = agent.own_log().unwrap();
         panic!("{} rows differ after {patience:?}; log:\n{log}", differ.len())
     })
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }

@@ -3,11 +3,15 @@
 //!
 //! A pod answers on TCP [`HTTP`]; Services have one port, `http`, 80.
 
+pub use crate::watched::{
+    CALLER, HTTP, PATIENCE, SLUICE, WEB, assert_unharmed, endpoint, service, slice, sorted,
+    until_within,
+};
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -21,18 +25,9 @@ use serde_json::{Value, json};
 pub const SERVICES: &str = "services";
 pub const SLICES: &str = "endpointslices";
 pub const NODES: &str = "nodes";
-/// Port of the pods' servers.
-pub const HTTP: u16 = 8080;
-/// Where callers are.
-pub const CALLER: &str = "caller";
-/// The address of the Service that most tests have, `web`.
-pub const WEB: &str = "10.96.0.10";
 /// The address of `gone`, which goes in the course of many.
 pub const GONE: &str = "10.96.0.11";
 
-/// How long something that an agent has heard of may take to be so.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a call that is to fail may take.
 const SILENCE: Duration = Duration::from_millis(700);
 const API_PORT: u16 = 6443;
@@ -207,16 +202,6 @@ impl Stage {
     }
 }
 
-/// Names as [`Stage::who`] tells them.
-pub fn sorted(names: &[&str]) -> Vec<String> {
-    let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    names.sort();
-    names
-}
-
-/// The program.
-pub const SLUICE: &str = env!("CARGO_BIN_EXE_sluice");
-
 fn server(cluster: &Cluster, port: u16) -> ApiServer {
     let address = SocketAddr::new(cluster.addresses(CONTROL).unwrap()[0], port);
     ApiServer::start_in(cluster.netns(CONTROL).unwrap(), address).unwrap()
@@ -229,64 +214,9 @@ pub fn until_watched(api: &ApiServer) {
     assert!(until(watched), "nobody watches");
 }
 
-/// Stops traffic of which no call may have failed.
-#[track_caller]
-pub fn assert_unharmed(traffic: RunningProbe) {
-    let report = traffic.stop().unwrap();
-    assert!(report.answered() > 0, "no call was made");
-    assert_eq!(report.errors, Default::default(), "of {} calls", report.answered());
-}
-
-/// A Service in namespace `default`.
-pub fn service(name: &str, cluster_ip: &str) -> Value {
-    json!({
-        "metadata": {"namespace": "default", "name": name},
-        "spec": {
-            "type": "ClusterIP", "clusterIP": cluster_ip, "clusterIPs": [cluster_ip],
-            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
-            "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": HTTP}],
-        },
-    })
-}
-
-/// An endpoint that is ready.
-pub fn endpoint(address: &str, node: &str) -> Value {
-    json!({
-        "addresses": [address], "nodeName": node,
-        "conditions": {"ready": true, "serving": true, "terminating": false},
-    })
-}
-
-/// A Service's slice of these endpoints.
-pub fn slice(service: &str, endpoints: Vec<Value>) -> Value {
-    json!({
-        "metadata": {
-            "namespace": "default", "name": format!("{service}-x"),
-            "labels": {"kubernetes.io/service-name": service},
-        },
-        "addressType": "IPv4",
-        "ports": [{"name": "http", "port": HTTP, "protocol": "TCP"}],
-        "endpoints": endpoints,
-    })
-}
-
 /// Waits until something is so; false if it never was.
 pub fn until(is_so: impl FnMut() -> bool) -> bool {
     until_within(PATIENCE, is_so).is_some()
-}
-
-/// The same with a limit of its own; tells how long it took.
-pub fn until_within(patience: Duration, mut is_so: impl FnMut() -> bool) -> Option<Duration> {
-    let begun = Instant::now();
-    loop {
-        if is_so() {
-            return Some(begun.elapsed());
-        }
-        if begun.elapsed() > patience {
-            return None;
-        }
-        thread::sleep(LOOK_EVERY);
-    }
 }
 
 /// Waits until an agent's log has a line with all of these parts.

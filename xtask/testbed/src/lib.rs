@@ -50,7 +50,7 @@ pub use error::{Error, Result};
 pub use ethtool::Feature;
 pub use links::Links;
 pub use netns::Netns;
-pub use process::{Launcher, RunningProbe, Worker};
+pub use process::{Launcher, RunningProbe, Worker, spawn};
 pub use rights::require as require_rights;
 pub use run::sweep;
 pub use statistics::even_spread_p;

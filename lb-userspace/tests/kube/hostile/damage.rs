@@ -206,13 +206,11 @@ pub const ALL: &[Damage] = &[
         object["ports"][0]["protocol"] = json!("QUIC");
     }),
     slice("a part of another type", true, Row::Empty, |object, random| {
-        let odd = random.one(&[json!("x"), json!(7), json!([[]]), json!(true)]);
+        let odd = random.one(&[json!("x"), json!(7), json!(-0.5)]);
         let places =
             ["/endpoints", "/ports", "/endpoints/0/conditions/ready", "/endpoints/0/hints"];
         let place = random.one(&places);
         object["endpoints"][0]["hints"] = json!({});
-        // An object is also read from a list of its fields.
-        let odd = if odd == json!([[]]) { json!("y") } else { odd };
         *object.pointer_mut(place).unwrap() = odd;
     }),
     slice("a node's name of another type", true, Row::Empty, |object, _| {
