@@ -31,7 +31,7 @@ const ROOMS: [Room; 14] = [
     Room { name: "kernel", rooms: &[], crates: &["aya"] },
     Room {
         name: "reconcile",
-        rooms: &["watch", "model", "plan", "maps", "config::NodePortAddresses"],
+        rooms: &["watch", "model", "plan", "maps", "config::NodePortAddresses", "task::grace"],
         crates: &["tokio"],
     },
     Room { name: "upkeep", rooms: &["maps"], crates: &["tokio"] },
