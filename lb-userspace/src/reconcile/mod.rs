@@ -51,7 +51,7 @@ pub struct Reconciler<T> {
     /// What the tables hold; `None` until they were read, and after a write has failed.
     planner: Option<Planner>,
     net: Option<NodeNet>,
-    /// The node's primary addresses, if the cluster knows them.
+    /// The node's addresses, as far as the cluster knows them.
     primary: Vec<IpAddr>,
     native: BTreeSet<u32>,
     /// Pictures that newer ones have replaced. To take one with many Services down takes longer
@@ -248,10 +248,7 @@ impl<T: Tables> Reconciler<T> {
         if !std::mem::take(&mut self.node_dirty) {
             return Ok(0);
         }
-        let primary = match &self.primary[..] {
-            [] => node::by_routes(net),
-            known => known.iter().copied().collect(),
-        };
+        let primary = node::primary(&self.primary, net);
         let rows = NodeRows::new(net, &primary, &self.parts.node_port_addresses, &self.native);
         self.dirty.append(&mut self.model.set_primary(primary));
         let plan = planner.plan_node(&rows.addresses, &rows.devices);

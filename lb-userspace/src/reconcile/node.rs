@@ -25,14 +25,22 @@ pub(super) struct NodeRows {
     pub(super) devices: BTreeMap<u32, Device>,
 }
 
-/// The node's primary addresses where the cluster does not know them: those that packets to the
-/// outside leave with.
-pub(super) fn by_routes(net: &NodeNet) -> BTreeSet<IpAddr> {
-    let of = |device: &DeviceNet| {
+/// The node's primary addresses: of each family the first that the cluster knows. Of a family
+/// that it does not know they are those that packets to the outside leave with.
+pub(super) fn primary(known: &[IpAddr], net: &NodeNet) -> BTreeSet<IpAddr> {
+    let by_routes = |device: &DeviceNet| {
         let v4 = device.source_v4.map(IpAddr::from);
         v4.into_iter().chain(device.source_v6.map(IpAddr::from))
     };
-    net.devices.values().flat_map(of).collect()
+    let mut found = BTreeSet::new();
+    for is_v4 in [true, false] {
+        let of_family = |address: &IpAddr| address.is_ipv4() == is_v4;
+        match known.iter().copied().find(of_family) {
+            Some(first) => _ = found.insert(first),
+            None => found.extend(net.devices.values().flat_map(by_routes).filter(of_family)),
+        }
+    }
+    found
 }
 
 impl NodeRows {

@@ -17,7 +17,7 @@ use crate::{
     },
     plan::Capacities,
     task::grace,
-    watch::{DeviceNet, News, netdev::LocalAddress},
+    watch::{DeviceNet, News, NodeNews, netdev::LocalAddress},
 };
 
 /// A loop with tables that the test can look at, and the far ends of its channels.
@@ -235,6 +235,59 @@ fn a_device_is_announced_when_its_row_is_there_and_flagged_when_xdp_runs() {
     let mut second = Bench::ready(&bench.tables);
     second.turn([news(&[])]);
     assert_eq!(second.content().devices[&7].flags, flags::XDP);
+}
+
+fn node(zone: Option<&str>, addresses: &[&str]) -> Event {
+    Event::Node(NodeNews {
+        zone: zone.map(Arc::from),
+        internal_ips: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        eligible: true,
+        exists: true,
+    })
+}
+
+#[test]
+fn a_change_of_zone_chooses_endpoints_anew() {
+    let hinted = |address, zone| endpoint(address).for_zones(&[zone]);
+    let ends = slice("a")
+        .udp_port("dns", 53)
+        .endpoint(hinted("10.1.0.1", "east"))
+        .endpoint(hinted("10.1.0.2", "west"))
+        .build();
+    let built = service("a").cluster_ip("10.96.0.1").udp_port("dns", 53).build();
+    let mut picture = Picture::default();
+    picture.slices.insert(built.name.clone(), [Arc::new(ends)].into());
+    picture.services.insert(built.name.clone(), Arc::new(built));
+    let (rejections, triggers) = (Arc::new([]), Vec::new());
+    let news = News { picture: Arc::new(picture), rejections, complete: true, triggers };
+    let mut bench = Bench::ready(&FakeTables::default());
+    bench.turn([Event::News(news)]);
+    let mut chosen = |zone| {
+        bench.turn([node(zone, &[])]);
+        let content = bench.content();
+        content.services.values().map(|row| row.cluster.length()).sum::<u32>()
+    };
+    assert_eq!([None, Some("east"), Some("nowhere")].map(&mut chosen), [2, 1, 2]);
+}
+
+#[test]
+fn the_clusters_primary_addresses_win_over_those_of_routes() {
+    let mut bench = Bench::new(&FakeTables::default());
+    bench.reconciler.parts.node_port_addresses =
+        NodePortAddresses { primary: true, ..Default::default() };
+    bench.turn([Event::GraceOver, network(&["192.0.2.1", "192.0.2.9"]), news(&[])]);
+    let answering = |bench: &Bench| -> Vec<IpAddr> {
+        let addresses = bench.content().node_addresses;
+        let admitted = addresses.into_iter().filter(|(_, flags)| *flags != 0);
+        admitted.map(|(address, _)| address.into()).collect()
+    };
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 1])]);
+    bench.turn([node(None, &["192.0.2.9"])]);
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 9])]);
+    bench.turn([node(None, &["192.0.2.9", "192.0.2.1"])]);
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 9])]);
+    bench.turn([node(None, &["2001:db8::9"])]);
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 1])]);
 }
 
 #[test]
