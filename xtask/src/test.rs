@@ -36,6 +36,9 @@ pub struct Args {
     /// Folder with etcd and k8slab, for `api-server`
     #[arg(long, env = K8SLAB, value_name = "DIR")]
     k8slab: Option<PathBuf>,
+    /// Measure instead, with release builds: latency of a change, memory, time to start
+    #[arg(long)]
+    measure: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -116,7 +119,7 @@ pub fn run(args: &Args) -> Result<()> {
         outcomes.push(climb(rung.name, |tally| privileged(&targets, tally)));
     }
     if args.rung == Choice::ApiServer {
-        outcomes.push(climb("api-server", |tally| api_server(args.k8slab.as_deref(), tally)));
+        outcomes.push(climb("api-server", |tally| api_server(args, tally)));
     }
     println!();
     for outcome in &outcomes {
@@ -132,7 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The whole ladder.
 pub fn run_all() -> Result<()> {
-    run(&Args { rung: Choice::All, k8slab: None })
+    run(&Args { rung: Choice::All, k8slab: None, measure: false })
 }
 
 fn climb(name: &'static str, rung: impl FnOnce(&mut Tally) -> Result<()>) -> Outcome {
@@ -152,39 +155,46 @@ fn privileged(targets: &[&Target], tally: &mut Tally) -> Result<()> {
     if targets.is_empty() {
         bail!("this checkout has no such tests");
     }
-    prepare()?;
+    prepare(&[], &["--bin", "sluice", "--bin", "lb-testbed"])?;
     let mut cargo = with_privileged("test");
     cargo.arg("--no-fail-fast");
     for target in targets {
         cargo.args(["--test", target.name]);
     }
-    one_by_one(&mut cargo, tally)
+    // These tests share what there is once a machine: pins, cgroups, one kernel's tables.
+    cargo.args(["--", "--test-threads=1"]);
+    some(&mut cargo, tally)
 }
 
-/// The tests against a real API server.
-fn api_server(programs: Option<&Path>, tally: &mut Tally) -> Result<()> {
-    let Some(folder) = programs
-        .filter(|folder| K8SLAB_PROGRAMS.iter().all(|program| folder.join(program).is_file()))
-    else {
+/// The tests against a real API server, or the measurements there.
+fn api_server(args: &Args, tally: &mut Tally) -> Result<()> {
+    let whole =
+        |folder: &&Path| K8SLAB_PROGRAMS.iter().all(|program| folder.join(program).is_file());
+    let Some(folder) = args.k8slab.as_deref().filter(whole) else {
         bail!("--k8slab must name a folder with the programs {}", K8SLAB_PROGRAMS.join(" and "));
     };
-    prepare()?;
+    let profile: &[&str] = if args.measure { &["--release"] } else { &[] };
+    let programs = ["--bin", "sluice", "--bin", "lb-testbed", "--example", "reflector"];
+    prepare(profile, &programs)?;
     let mut cargo = with_privileged("test");
-    cargo.args(["--features", "lb-userspace/k8slab", "--test", "k8slab"]);
+    cargo.args(profile).args(["--features", "lb-userspace/k8slab", "--test", "k8slab"]);
+    cargo.args(["--", "--test-threads=1"]);
+    if args.measure {
+        cargo.args(["--ignored", "--nocapture"]);
+    }
     cargo.env(K8SLAB, folder.canonicalize()?);
-    one_by_one(&mut cargo, tally)
+    some(&mut cargo, tally)
 }
 
 /// What privileged tests need and start.
-fn prepare() -> Result<()> {
+fn prepare(profile: &[&str], programs: &[&str]) -> Result<()> {
     rights::demand(rights::NAMESPACES)?;
     rights::mount_bpffs()?;
-    command::run(with_privileged("build").args(["--bin", "sluice", "--bin", "lb-testbed"]))
+    command::run(with_privileged("build").args(profile).args(programs))
 }
 
-/// These tests share what there is once a machine: pins, cgroups, one kernel's tables.
-fn one_by_one(cargo: &mut Command, tally: &mut Tally) -> Result<()> {
-    cargo.args(["--", "--test-threads=1"]);
+/// Runs tests, of which there has to be at least one.
+fn some(cargo: &mut Command, tally: &mut Tally) -> Result<()> {
     counted(cargo, tally)?;
     if tally.passed == 0 {
         bail!("no test ran");

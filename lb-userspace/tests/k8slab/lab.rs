@@ -123,7 +123,7 @@ impl Lab {
         ];
         let all: Vec<&str> = arguments.into_iter().chain(self.flags.iter().copied()).collect();
         let server = run(&self.cluster, &self.programs.join("k8slab"), name, &all);
-        let ready = || out.join("kubeconfig").exists() && self.is_ready(name);
+        let ready = || self.kubeconfig(name).exists() && self.is_ready(name);
         assert!(
             until_within(STARTING, ready).is_some(),
             "{name} is not ready:\n{}",
@@ -148,8 +148,7 @@ impl Lab {
     }
 
     fn command(&self, server: &str, arguments: &[&str]) -> Command {
-        let kubeconfig = self.out(server).join("kubeconfig");
-        let mut all: Vec<OsString> = vec!["--kubeconfig".into(), kubeconfig.into()];
+        let mut all: Vec<OsString> = vec!["--kubeconfig".into(), self.kubeconfig(server).into()];
         all.extend(arguments.iter().map(Into::into));
         let place = self.cluster.place(CONTROL).unwrap();
         self.cluster.launcher().command(&place, "kubectl", all, true).unwrap()
@@ -199,8 +198,20 @@ impl Lab {
         self.apply(server, &nodes.collect::<Vec<_>>());
     }
 
+    /// The kubeconfig of an administrator in the server's place.
+    pub fn kubeconfig(&self, server: &str) -> PathBuf {
+        self.out(server).join("kubeconfig")
+    }
+
     /// Starts an agent with the ServiceAccount's token.
     pub fn start_agent(&self, node: &str, server: &str, port: u16) -> Agent {
+        let mut options = AgentOptions::kubernetes(SLUICE, self.agent_kubeconfig(server, port));
+        options.ready_within = Some(STARTING);
+        self.cluster.start_agent(node, &options).unwrap()
+    }
+
+    /// A kubeconfig with the ServiceAccount's token.
+    pub fn agent_kubeconfig(&self, server: &str, port: u16) -> PathBuf {
         let token = self.folder.join("agent-token");
         fs::write(&token, AGENT_TOKEN).unwrap();
         let address = self.cluster.addresses(CONTROL).unwrap()[0];
@@ -215,8 +226,7 @@ impl Lab {
         });
         let path = self.folder.join("agent-kubeconfig");
         fs::write(&path, config.to_string()).unwrap();
-        let options = AgentOptions::kubernetes(SLUICE, path);
-        self.cluster.start_agent(node, &options).unwrap()
+        path
     }
 
     /// The address of a pod and the name of its node.

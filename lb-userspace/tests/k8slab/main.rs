@@ -7,6 +7,7 @@
 
 mod away;
 mod lab;
+mod measure;
 mod rights;
 #[path = "../watched/mod.rs"]
 mod watched;
