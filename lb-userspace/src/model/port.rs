@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use lb_common::Protocol;
 
 use super::{
-    EndpointSlice, IpFamily, Node, Port, Service, ServiceName, TrafficPolicy, eligible, frontends,
+    Algorithm, EndpointSlice, IpFamily, Node, Port, Service, ServiceName, TrafficPolicy, eligible,
+    frontends,
 };
 
 /// Who a [`ServicePort`] is.
@@ -39,6 +40,10 @@ pub struct ServicePort {
     pub internal_local: bool,
     /// The other frontends use the local list.
     pub external_local: bool,
+    /// Packets draw from the cluster list by hash.
+    pub hash_cluster: bool,
+    /// Packets draw from the local list by hash.
+    pub hash_local: bool,
     /// Session affinity by client address.
     pub affinity_timeout_s: Option<u32>,
     /// Who may use the load-balancer VIPs, of this family; empty: everybody.
@@ -82,6 +87,8 @@ pub struct Backend {
     pub in_cluster: bool,
     /// In the list for policy Local.
     pub in_local: bool,
+    /// Its share of new flows beside the others; 0: none, so that it is in no list.
+    pub weight: u16,
 }
 
 /// What follows for one port of a Service in a family it exists in.
@@ -97,6 +104,7 @@ pub(super) fn service_port(
     let external_local =
         service.external_policy == TrafficPolicy::Local && frontends::external(&frontends);
     let with_local = internal_local || external_local;
+    let [hash_cluster, hash_local] = hashed(service, &frontends, internal_local, external_local);
     ServicePort {
         id: PortId {
             service: service.name.clone(),
@@ -108,10 +116,30 @@ pub(super) fn service_port(
         backends: eligible::backends(slices, port, family, node, with_local),
         internal_local,
         external_local,
+        hash_cluster,
+        hash_local,
         affinity_timeout_s: service.affinity_timeout_s,
         source_ranges: source_ranges(service, &frontends, family, primary),
         frontends,
     }
+}
+
+/// Whether packets draw by hash from the cluster list, and from the local list: where nothing else
+/// is asked for, from the list of the frontends that clients outside call.
+fn hashed(
+    service: &Service,
+    frontends: &[Frontend],
+    internal_local: bool,
+    external_local: bool,
+) -> [bool; 2] {
+    let outside = frontends::external(frontends);
+    let inside = service.algorithm == Some(Algorithm::Maglev)
+        && frontends.iter().any(|frontend| frontend.kind == FrontendKind::ClusterIp);
+    if service.algorithm == Some(Algorithm::Random) {
+        return [false; 2];
+    }
+    let by = |local| (outside && external_local == local) || (inside && internal_local == local);
+    [by(false), by(true)]
 }
 
 /// The ranges that filter this port's load-balancer VIPs. A range of one family says nothing about

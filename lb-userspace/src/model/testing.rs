@@ -23,6 +23,7 @@ pub(crate) fn service(name: &str) -> ServiceBuilder {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_timeout_s: None,
+        algorithm: None,
         health_check_node_port: None,
         hidden: false,
     })
@@ -151,6 +152,7 @@ pub(crate) fn endpoint(address: &str) -> EndpointBuilder {
         conditions: Conditions { ready: true, serving: true, terminating: false },
         node: None,
         hints: Hints::default(),
+        weight: 1,
     })
 }
 

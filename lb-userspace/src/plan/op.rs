@@ -64,6 +64,20 @@ pub enum Op {
         /// The new flags.
         flags: u16,
     },
+    /// Ends what clients remember of a backend, with one store.
+    SetBackendMembership {
+        /// Row of `BACKENDS`.
+        index: u32,
+        /// Another than before.
+        membership: u16,
+    },
+    /// Notes the weight that a backend has in the lists, with one store.
+    SetBackendWeight {
+        /// Row of `BACKENDS`.
+        index: u32,
+        /// The new weight.
+        weight: u16,
+    },
     /// Adds a frontend or hands it to another service.
     PutFrontend {
         /// Where.
@@ -116,13 +130,22 @@ pub enum Op {
     },
 }
 
-/// One of a service's two lists of backends.
+/// One of a service's two lists of backends, or the hash table over one of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum List {
     /// [`Service::cluster`].
     Cluster,
     /// [`Service::local`].
     Local,
+    /// [`Service::cluster_hashed`].
+    ClusterHashed,
+    /// [`Service::local_hashed`].
+    LocalHashed,
+}
+
+impl List {
+    /// All there are, in the order of [`Service::runs`].
+    pub const ALL: [Self; 4] = [Self::Cluster, Self::Local, Self::ClusterHashed, Self::LocalHashed];
 }
 
 /// The key of a frontend, in its family's table.

@@ -24,6 +24,8 @@ pub fn port(name: &str, protocol: Protocol, family: IpFamily) -> Port {
         backends: Vec::new(),
         internal_local: false,
         external_local: false,
+        hash_cluster: false,
+        hash_local: false,
         affinity_timeout_s: None,
         source_ranges: Vec::new(),
     })
@@ -50,7 +52,8 @@ impl Port {
 
     fn backend(mut self, at: SocketAddr, local: bool, in_local: bool) -> Self {
         let (address, port) = (at.ip(), at.port());
-        self.0.backends.push(Backend { address, port, local, in_cluster: true, in_local });
+        let backend = Backend { address, port, local, in_cluster: true, in_local, weight: 1 };
+        self.0.backends.push(backend);
         self
     }
 

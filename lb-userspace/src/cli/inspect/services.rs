@@ -174,7 +174,7 @@ mod tests {
             local: Run::new(2, 1, 1),
             settings: ServiceSettings { flags: set, affinity_timeout_s: 60 },
             name: Run::new(0, 1, 0),
-            reserved: [0; 4],
+            ..Service::default()
         };
         let backend = |last: u8| Backend {
             address: std::net::IpAddr::from([10, 1, 0, last]).into(),

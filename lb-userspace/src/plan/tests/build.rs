@@ -26,6 +26,8 @@ pub(super) fn port(service: &str, name: &str) -> PortBuilder {
         backends: Vec::new(),
         internal_local: false,
         external_local: false,
+        hash_cluster: false,
+        hash_local: false,
         affinity_timeout_s: None,
         source_ranges: Vec::new(),
     })
@@ -81,6 +83,7 @@ impl PortBuilder {
             local: lists.contains('@'),
             in_cluster: lists.contains('C'),
             in_local: lists.contains('L'),
+            weight: 1,
         });
         self
     }

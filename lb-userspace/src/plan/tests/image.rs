@@ -81,6 +81,8 @@ impl Image {
                 let word = match list {
                     List::Cluster => &mut row.cluster,
                     List::Local => &mut row.local,
+                    List::ClusterHashed => &mut row.cluster_hashed,
+                    List::LocalHashed => &mut row.local_hashed,
                 };
                 assert_eq!(word.generation().wrapping_add(1), run.generation(), "{op}");
                 *word = *run;
@@ -92,6 +94,16 @@ impl Image {
                 let row = &mut self.backends[*index as usize];
                 assert!(row.flags != 0 && row.flags != *flags, "{op}");
                 row.flags = *flags;
+            }
+            Op::SetBackendMembership { index, membership } => {
+                let row = &mut self.backends[*index as usize];
+                assert!(row.flags != 0 && row.membership != *membership, "{op}");
+                row.membership = *membership;
+            }
+            Op::SetBackendWeight { index, weight } => {
+                let row = &mut self.backends[*index as usize];
+                assert!(row.flags != 0 && row.weight != *weight, "{op}");
+                row.weight = *weight;
             }
             Op::PutFrontend { at, frontend } => {
                 assert_ne!(self.frontends.insert(*at, *frontend), Some(*frontend), "{op}");
