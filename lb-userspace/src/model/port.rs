@@ -224,6 +224,34 @@ mod tests {
     }
 
     #[track_caller]
+    fn check_hashed(given: ServiceBuilder, expected: [bool; 2]) {
+        let port = &ports(given.cluster_ip("10.96.0.1"))[0];
+        assert_eq!([port.hash_cluster, port.hash_local], expected);
+    }
+
+    #[test]
+    fn flows_from_outside_are_spread_by_hash_unless_the_service_says_otherwise() {
+        let inside = || service("web").port("http", 80);
+        let outside = || inside().kind(ServiceType::NodePort).node_port(30000);
+        check_hashed(inside(), [false, false]);
+        check_hashed(outside(), [true, false]);
+        check_hashed(outside().external_policy(TrafficPolicy::Local), [false, true]);
+        check_hashed(outside().internal_policy(TrafficPolicy::Local), [true, false]);
+        check_hashed(outside().algorithm(Algorithm::Random), [false, false]);
+        check_hashed(inside().external_ip("192.0.2.7"), [true, false]);
+    }
+
+    #[test]
+    fn a_service_that_asks_for_hashing_has_it_at_its_cluster_ip_too() {
+        let inside = || service("web").port("http", 80).algorithm(Algorithm::Maglev);
+        let outside = || inside().kind(ServiceType::NodePort).node_port(30000);
+        check_hashed(inside(), [true, false]);
+        check_hashed(inside().internal_policy(TrafficPolicy::Local), [false, true]);
+        check_hashed(outside().external_policy(TrafficPolicy::Local), [true, true]);
+        check_hashed(outside().internal_policy(TrafficPolicy::Local), [true, true]);
+    }
+
+    #[track_caller]
     fn check_ranges(given: ServiceBuilder, expected: &[&[&str]]) {
         let found: Vec<Vec<String>> = ports(given.cluster_ip("10.96.0.1").cluster_ip("fd00::1"))
             .iter()

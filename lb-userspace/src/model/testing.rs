@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use lb_common::Protocol;
 
 use super::{
-    Conditions, Endpoint, EndpointSlice, Hints, IpFamily, Port, Service, ServiceName, ServiceType,
-    SlicePort, TrafficPolicy,
+    Algorithm, Conditions, Endpoint, EndpointSlice, Hints, IpFamily, Port, Service, ServiceName,
+    ServiceType, SlicePort, TrafficPolicy,
 };
 
 /// A Service `default/name` of type ClusterIP, headless until an address is added.
@@ -70,6 +70,11 @@ impl ServiceBuilder {
 
     pub(crate) fn external_policy(mut self, policy: TrafficPolicy) -> Self {
         self.0.external_policy = policy;
+        self
+    }
+
+    pub(crate) fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.0.algorithm = Some(algorithm);
         self
     }
 
@@ -184,6 +189,11 @@ impl EndpointBuilder {
 
     pub(crate) fn node(mut self, name: &str) -> Self {
         self.0.node = Some(name.into());
+        self
+    }
+
+    pub(crate) fn weight(mut self, weight: u16) -> Self {
+        self.0.weight = weight;
         self
     }
 

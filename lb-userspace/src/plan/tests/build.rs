@@ -88,6 +88,20 @@ impl PortBuilder {
         self
     }
 
+    /// As [`Self::backend`], with a weight.
+    pub(super) fn weighted(mut self, address: &str, lists: &str, weight: u16) -> Self {
+        self = self.backend(address, lists);
+        self.0.backends.last_mut().unwrap().weight = weight;
+        self
+    }
+
+    /// With `C` the cluster list is drawn from by hash, with `L` the local list.
+    pub(super) fn hashed(mut self, lists: &str) -> Self {
+        self.0.hash_cluster = lists.contains('C');
+        self.0.hash_local = lists.contains('L');
+        self
+    }
+
     pub(super) fn source_range(mut self, range: &str) -> Self {
         self.0.source_ranges.push(range.parse().unwrap());
         self

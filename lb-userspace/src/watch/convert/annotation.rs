@@ -116,7 +116,7 @@ mod tests {
             "Maglev",
             None,
             &[
-                "Object default/web: metadata.annotations[sluice.dev/algorithm]: `Maglev` is not one of maglev, random",
+                "Object default/web: metadata.annotations[sluice.dev/algorithm]: `Maglev` is not known here (maglev, random)",
             ],
         );
     }
