@@ -34,17 +34,28 @@ pub(super) struct Share {
     pub(super) address: SocketAddr,
 }
 
-/// Up to how many backends, and the size of their table: the smallest prime of at least a hundred
-/// slots for each. The last is the largest prime that a run can have; more backends than a
-/// hundredth of it share what there is.
-const SIZES: [(usize, u32); 7] = [
-    (8, 809),
-    (32, 3_203),
-    (128, 12_809),
-    (512, 51_203),
-    (2_048, 204_803),
-    (8_192, 819_229),
-    (Run::LONGEST as usize, 1_048_573),
+/// A size of table.
+struct Size {
+    /// Up to so many backends.
+    backends: usize,
+    /// The smallest prime of at least a hundred slots for each.
+    slots: u32,
+    /// How often a backend of weight 1 has its turn before the slots that are left are given away
+    /// at one go: about when that is the quicker way. It has to be the same for all numbers of
+    /// backends, or many slots would be decided another way when one goes.
+    rounds: u32,
+}
+
+/// All sizes. The last is the largest prime that a run can have; more backends than a hundredth of
+/// it share what there is.
+const SIZES: [Size; 7] = [
+    Size { backends: 8, slots: 809, rounds: 400 },
+    Size { backends: 32, slots: 3_203, rounds: 600 },
+    Size { backends: 128, slots: 12_809, rounds: 800 },
+    Size { backends: 512, slots: 51_203, rounds: 1_000 },
+    Size { backends: 2_048, slots: 204_803, rounds: 1_200 },
+    Size { backends: 8_192, slots: 819_229, rounds: 1_400 },
+    Size { backends: Run::LONGEST as usize, slots: 1_048_573, rounds: 1_600 },
 ];
 
 /// How far above its share a backend's part of the table may be.
@@ -53,7 +64,7 @@ const SURPLUS_PERCENT: u64 = 8;
 /// The slots of the list: each backend as often as its weight says, in the least whole numbers. A
 /// list that no run could hold is thinned out, to one slot each at last.
 pub(super) fn list(shares: &[Share]) -> Vec<u32> {
-    let divisor = shares.iter().fold(0, |divisor, share| gcd(divisor, share.weight)).max(1);
+    let divisor = divisor(shares);
     let total: u64 = shares.iter().map(|share| u64::from(share.weight / divisor)).sum();
     let longest = u64::from(Run::LONGEST);
     // One slot is everybody's; what weights add to that shares the rest.
@@ -74,33 +85,36 @@ pub(super) fn worth_hashing(shares: &[Share]) -> bool {
 
 /// How many slots the table over so many backends has.
 pub(super) fn table_size(backends: usize) -> u32 {
-    let row = SIZES.iter().find(|(most, _)| backends <= *most);
-    row.map_or(Run::LONGEST, |(_, size)| *size)
+    size(backends).slots
+}
+
+fn size(backends: usize) -> &'static Size {
+    let [.., largest] = &SIZES;
+    SIZES.iter().find(|size| backends <= size.backends).unwrap_or(largest)
 }
 
 /// The slots of the table over two backends or more, given in the order of their addresses.
 pub(super) fn table(shares: &[Share]) -> Vec<u32> {
-    let size = table_size(shares.len());
-    let mut contest = Contest::new(size);
-    let mut rivals = rivals(shares, size);
-    let heaviest = shares.iter().map(|share| share.weight).max().unwrap_or(1);
-    // Enough by far for every sequence to have come by every slot; who is unlucky beyond that is
-    // helped below.
-    let mut rounds = 64 * u64::from(heaviest) * u64::from(size);
-    while contest.free > 0 && rounds > 0 {
+    let &Size { slots, rounds, .. } = size(shares.len());
+    let mut contest = Contest::new(slots);
+    let mut rivals = rivals(shares, slots);
+    let heaviest = rivals.iter().map(|rival| rival.weight).max().unwrap_or(1);
+    for _ in 0..rounds * u32::from(heaviest) {
+        if contest.free == 0 {
+            break;
+        }
         let mut somebody_full = false;
         for rival in &mut rivals {
             if rival.turn(heaviest) {
-                contest.claim(rival, size);
+                contest.claim(rival, slots);
                 somebody_full |= rival.room == 0;
             }
         }
         if somebody_full {
             rivals.retain(|rival| rival.room > 0);
         }
-        rounds -= 1;
     }
-    contest.share_out(shares);
+    contest.finish(&mut rivals);
     contest.slots
 }
 
@@ -135,10 +149,15 @@ impl Contest {
         }
     }
 
-    /// Gives what nobody came by to all in turn.
-    fn share_out(&mut self, shares: &[Share]) {
-        let free = self.slots.iter_mut().filter(|slot| **slot == NOBODY);
-        free.zip(shares.iter().cycle()).for_each(|(slot, share)| *slot = share.index);
+    /// Gives each slot that is left to the one rival with room whose claim to it is best.
+    fn finish(&mut self, rivals: &mut [Rival]) {
+        for (at, slot) in (0u64..).zip(&mut self.slots).filter(|(_, slot)| **slot == NOBODY) {
+            let with_room = rivals.iter_mut().filter(|rival| rival.room > 0);
+            if let Some(rival) = with_room.max_by_key(|rival| mix(rival.identity ^ mix(at))) {
+                rival.room -= 1;
+                *slot = rival.index;
+            }
+        }
     }
 }
 
@@ -147,6 +166,7 @@ const NOBODY: u32 = u32::MAX;
 /// A backend while the table is filled.
 struct Rival {
     index: u32,
+    identity: u64,
     /// Where its sequence stands.
     state: u64,
     /// How many slots it may still take; who has no room left leaves the contest.
@@ -176,17 +196,16 @@ impl Rival {
 }
 
 fn rivals(shares: &[Share], size: u32) -> Vec<Rival> {
+    let divisor = divisor(shares);
     let total: u64 = shares.iter().map(|share| u64::from(share.weight)).sum();
     let part = |share: &Share| {
         let most = u64::from(size) * u64::from(share.weight) * (100 + SURPLUS_PERCENT);
         most.div_ceil(total * 100) as u32
     };
-    let rival = |share: &Share| Rival {
-        index: share.index,
-        state: identity(share.address),
-        room: part(share),
-        weight: share.weight,
-        credit: 0,
+    let rival = |share: &Share| {
+        let identity = identity(share.address);
+        let (index, weight, room) = (share.index, share.weight / divisor, part(share));
+        Rival { index, identity, state: identity, room, weight, credit: 0 }
     };
     shares.iter().map(rival).collect()
 }
@@ -209,6 +228,11 @@ fn mix(mut state: u64) -> u64 {
     state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     state ^ (state >> 31)
+}
+
+/// What all weights can be divided by.
+fn divisor(shares: &[Share]) -> u16 {
+    shares.iter().fold(0, |divisor, share| gcd(divisor, share.weight)).max(1)
 }
 
 fn gcd(a: u16, b: u16) -> u16 {
