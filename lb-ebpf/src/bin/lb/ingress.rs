@@ -107,11 +107,7 @@ fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
         return !forgotten
             && service::recall(flow.service, flow.backend, 0)
                 .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0)
-            && service::stay(
-                flow.service,
-                flow.backend,
-                Client::Address(F::widen(packet.source)),
-            );
+            && service::stay(flow.service, flow.backend, Client::Address(F::widen(packet.source)));
     }
     if packet.is_tcp() {
         return true;

@@ -169,7 +169,8 @@ fn a_list_that_no_run_could_hold_is_thinned_out() {
 
 #[test]
 fn sizes_are_the_least_primes_that_give_each_backend_a_hundred_slots() {
-    let prime = |number: u32| (2..).take_while(|d| d * d <= number).all(|d| number % d != 0);
+    let prime =
+        |number: u32| (2..).take_while(|d| d * d <= number).all(|d| !number.is_multiple_of(d));
     for Size { backends, slots, .. } in &SIZES[..SIZES.len() - 1] {
         let least = (100 * *backends as u32..).find(|number| prime(*number));
         assert_eq!(Some(*slots), least, "{backends}");
