@@ -15,7 +15,7 @@ use crate::{
 
 /// Version of everything in this crate that goes through a map. Pinned maps of another version
 /// are replaced, never read.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// For each type that goes through a map: its size, its alignment, the sum of its fields' sizes
 /// (equal to its size, so that no byte is padding the compiler left uninitialised), and `Pod` for
@@ -45,19 +45,19 @@ shared! {
     Be32, 4, 4, 4;
     Address, 16, 4, 4 * 4;
     Run, 8, 8, 8;
-    Service, 64, 8, 8 + 8 + 8 + 8 + 4 * 8;
+    Service, 64, 8, 8 + 8 + 8 + 8 + 8 + 8 + 2 * 8;
     ServiceSettings, 8, 8, 4 + 4;
     FrontendKey<Ipv4>, 8, 4, 4 + 2 + 1 + 1;
     FrontendKey<Ipv6>, 20, 4, 16 + 2 + 1 + 1;
     Frontend, 8, 4, 4 + 1 + 3;
-    Backend, 32, 4, 16 + 2 + 2 + 4 + 4 + 4;
+    Backend, 32, 4, 16 + 2 + 2 + 4 + 4 + 2 + 2;
     BackendRef, 8, 4, 4 + 4;
     FlowKey<Ipv4>, 16, 4, 4 + 4 + 2 + 2 + 1 + 1 + 2;
     FlowKey<Ipv6>, 40, 4, 16 + 16 + 2 + 2 + 1 + 1 + 2;
     Flow<Ipv4>, 36, 4, 4 + 4 + 2 + 2 + 8 + 4 + 1 + 1 + 2 + 4 + 4;
     Flow<Ipv6>, 60, 4, 16 + 16 + 2 + 2 + 8 + 4 + 1 + 1 + 2 + 4 + 4;
     AffinityKey, 24, 4, 16 + 4 + 4;
-    Affinity, 16, 8, 8 + 8;
+    Affinity, 24, 8, 8 + 8 + 4 + 4;
     Origin, 40, 4, 16 + 16 + 2 + 2 + 4;
     UdpPeerKey, 32, 8, 8 + 16 + 2 + 1 + 5;
     UdpPeer, 32, 4, 16 + 8 + 2 + 6;

@@ -3,10 +3,12 @@
 //!
 //! Needs the right to load programs and to make namespaces; fails, naming the right, where it has not.
 
+mod affinity;
 mod errors;
 mod external;
 mod frame;
 mod halves;
+mod hashed;
 mod known;
 mod rig;
 #[path = "../node/service.rs"]

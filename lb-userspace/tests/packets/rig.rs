@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use aya::{
@@ -13,6 +14,7 @@ use aya::{
 };
 use lb_common::{
     Address, Family, V4, V6,
+    affinity::{Affinity, AffinityKey},
     counter::Counter,
     device::Device,
     flow::{FlowKeyOf, FlowOf, hook},
@@ -206,6 +208,23 @@ impl Rig {
     pub fn age_flows(&self) {
         age::<V4>(&self.maps.join(names::FLOWS_V4));
         age::<V6>(&self.maps.join(names::FLOWS_V6));
+    }
+
+    /// Makes every client's last new flow look as if it had been that much longer ago.
+    pub fn age_affinity(&self, by: Duration) {
+        let map = MapData::from_pin(self.maps.join(names::AFFINITY)).unwrap();
+        let mut entries: aya::maps::HashMap<_, AffinityKey, Affinity> =
+            Map::LruHashMap(map).try_into().unwrap();
+        let all: Vec<_> = entries.iter().map(Result::unwrap).collect();
+        for (key, mut entry) in all {
+            entry.seen_ns -= by.as_nanos() as u64;
+            entries.insert(key, entry, 0).unwrap();
+        }
+    }
+
+    /// Which clients are remembered, and when they came last.
+    pub fn affinity(&self) -> Vec<(AffinityKey, Affinity)> {
+        Reader::new(&self.maps).affinity().unwrap()
     }
 
     fn node_addresses(&self) -> Vec<IpAddr> {
