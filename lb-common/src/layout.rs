@@ -5,6 +5,7 @@ use crate::{
     affinity::{Affinity, AffinityKey},
     backend::{Backend, BackendRef},
     device::Device,
+    fragment::{FragmentKey, Ports},
     flow::{Flow, FlowKey},
     frontend::{Frontend, FrontendKey},
     run::Run,
@@ -15,7 +16,7 @@ use crate::{
 
 /// Version of everything in this crate that goes through a map. Pinned maps of another version
 /// are replaced, never read.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// For each type that goes through a map: its size, its alignment, the sum of its fields' sizes
 /// (equal to its size, so that no byte is padding the compiler left uninitialised), and `Pod` for
@@ -62,5 +63,7 @@ shared! {
     UdpPeerKey, 32, 8, 8 + 16 + 2 + 1 + 5;
     UdpPeer, 32, 4, 16 + 8 + 2 + 6;
     SourceRange, 20, 4, 4 + 16;
+    FragmentKey, 40, 4, 16 + 16 + 4 + 1 + 1 + 2;
+    Ports, 8, 4, 2 + 2 + 4;
     Device, 24, 4, 4 + 16 + 4;
 }

@@ -97,10 +97,10 @@ fn without_endpoints_the_stack_answers_for_a_node_port_and_a_vip_is_dropped() {
         let syn = frame::tcp(&client, &node_port.to_string(), Tcp::Syn);
         let outcome = rig.ingress(&syn);
         assert_eq!((outcome.fate, outcome.bytes), (Fate::Pass, syn));
-        let before = rig.count(Counter::DropNoEndpoint);
+        let before = rig.count(Counter::RejectNoEndpoint);
         let outcome = rig.ingress(&frame::tcp(&client, &vip.to_string(), Tcp::Syn));
         assert_eq!(outcome.fate, Fate::Dropped);
-        assert_eq!(rig.count(Counter::DropNoEndpoint) - before, 3);
+        assert_eq!(rig.count(Counter::RejectNoEndpoint) - before, 3);
     }
     assert_eq!(rig.flows(), 0);
 }
