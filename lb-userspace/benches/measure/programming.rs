@@ -178,6 +178,8 @@ fn is_call(op: &Op) -> bool {
         | Op::SetBackendFlags { .. } => false,
         Op::PutFrontend { .. }
         | Op::RemoveFrontend { .. }
+        | Op::PutVip { .. }
+        | Op::RemoveVip { .. }
         | Op::PutSourceRange { .. }
         | Op::RemoveSourceRange { .. }
         | Op::PutNodeAddress { .. }

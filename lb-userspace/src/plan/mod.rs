@@ -40,6 +40,7 @@ mod show;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod vips;
 
 use std::net::SocketAddr;
 

@@ -76,6 +76,18 @@ pub enum Op {
         /// Where.
         at: FrontendAt,
     },
+    /// Adds an address that belongs to Services alone, or changes its flags.
+    PutVip {
+        /// The address.
+        address: Address,
+        /// [`lb_common::vip::flags`].
+        flags: u32,
+    },
+    /// No Service has the address any more.
+    RemoveVip {
+        /// The address.
+        address: Address,
+    },
     /// Admits a client network to a service's load-balancer VIPs.
     PutSourceRange {
         /// Significant bits, counted as [`lb_common::source_range::prefix_length`] does.

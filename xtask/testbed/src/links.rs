@@ -88,6 +88,12 @@ impl Links {
         self.handle.link().change(message).execute().await.during("bring up", name)
     }
 
+    /// Sets the largest packet a device takes.
+    pub async fn mtu(&self, name: &str, bytes: u32) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index(name)?).mtu(bytes).build();
+        self.handle.link().change(message).execute().await.during("set the MTU of", name)
+    }
+
     /// Makes a device a port of a bridge.
     pub async fn enslave(&self, name: &str, bridge: &str) -> Result<()> {
         let message = LinkUnspec::new_with_index(index(name)?).controller(index(bridge)?).build();

@@ -10,10 +10,11 @@ use std::{
 use lb_common::{
     Be32,
     backend::{self, Backend},
-    frontend::Frontend,
+    frontend::{Frontend, kind},
     run::Run,
     service::{NameCell, Service, ServiceSettings, flags},
     source_range::SourceRange,
+    vip,
 };
 
 use super::super::{Capacities, Contents, FrontendAt, List, Op, RowName, Usage, tables};
@@ -100,6 +101,12 @@ impl Image {
                 assert!(count <= self.capacities.frontends as usize, "{op}: E2BIG");
             }
             Op::RemoveFrontend { at } => assert!(self.frontends.remove(at).is_some(), "{op}"),
+            Op::PutVip { address, flags } => {
+                assert_ne!(self.rest.vips.insert(*address, *flags), Some(*flags), "{op}");
+            }
+            Op::RemoveVip { address } => {
+                assert!(self.rest.vips.remove(address).is_some(), "{op}");
+            }
             Op::PutSourceRange { prefix_length, range } => {
                 assert!(self.ranges.insert((*prefix_length, *range)), "{op}");
                 let count = self.ranges.len();
@@ -170,6 +177,7 @@ impl Image {
             names: self.names.clone(),
             frontends: self.frontends.iter().map(|(at, frontend)| (*at, *frontend)).collect(),
             source_ranges: self.ranges.iter().copied().collect(),
+            vips: self.rest.vips.clone(),
             node_addresses: self.rest.node_addresses.clone(),
             devices: self.rest.devices.clone(),
         }
@@ -201,6 +209,20 @@ impl Image {
             view.insert(at.to_string(), text);
         }
         view
+    }
+
+    /// Insists that the VIPs are the addresses of the frontends, and how they are reached.
+    #[track_caller]
+    pub(super) fn check_vips(&self) {
+        let mut expected = BTreeMap::new();
+        for (at, frontend) in &self.frontends {
+            let Some(address) = at.address() else { continue };
+            *expected.entry(address.into()).or_default() |= match frontend.kind {
+                kind::CLUSTER_IP => vip::flags::CLUSTER_IP,
+                _ => vip::flags::EXTERNAL,
+            };
+        }
+        assert_eq!(self.rest.vips, expected);
     }
 
     /// What is not blank, whether or not anything leads there.
