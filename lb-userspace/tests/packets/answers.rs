@@ -93,6 +93,25 @@ fn tcp_to_nobody_is_answered_with_a_reset_that_the_client_believes() {
 }
 
 #[test]
+fn a_service_that_lost_its_endpoints_refuses_new_flows_and_keeps_those_it_has() {
+    let mut rig = Rig::new();
+    for parties in rig.families() {
+        let (near, to) = (at(parties.near, 8080), at(parties.node, NODE_PORT));
+        let base =
+            || port("web", Protocol::Tcp, family_of(near.ip())).at(FrontendKind::NodePort, to);
+        rig.program([base().local(near).build()]);
+        let [old, new] = [40_000, 40_001].map(|source| at(parties.client, source).to_string());
+        let packet = |from: &str, flags| frame::tcp(from, &to.to_string(), flags);
+        rig.ingress(&packet(&old, Tcp::Syn));
+        rig.program([base().build()]);
+        assert_eq!(frame::read(&rig.ingress(&packet(&old, Tcp::Ack)).bytes).to, near);
+        let syn = packet(&new, Tcp::Syn);
+        let expected = message::reset(to, new.parse().unwrap(), 0, Some(1_000 + 7 + 1));
+        check(&mut rig, &syn, &expected, Counter::RejectNoEndpoint);
+    }
+}
+
+#[test]
 fn udp_to_nobody_is_answered_with_port_unreachable() {
     let mut rig = Rig::with_flags(flags::REJECT_UNUSED_PORTS);
     for parties in rig.families() {
