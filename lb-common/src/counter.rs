@@ -38,6 +38,8 @@ counters! {
     SocketNoLocalEndpoint = "socket_no_local_endpoint",
     /// Socket calls refused: the client is in none of the service's source ranges.
     SocketSourceRange = "socket_source_range",
+    /// Socket calls refused: a port of a ClusterIP that no service uses (ECONNREFUSED).
+    SocketUnusedPort = "socket_unused_port",
     /// Packets of a known flow.
     FlowHit = "flow_hit",
     /// New flows.

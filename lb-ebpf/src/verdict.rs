@@ -88,6 +88,8 @@ impl Fault {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Refusal {
+    /// A port of a ClusterIP that no service uses.
+    UnusedPort,
     /// No endpoint on any node.
     NoEndpoint,
     /// Local policy, endpoints elsewhere only.
@@ -103,7 +105,7 @@ impl Refusal {
         const EHOSTUNREACH: i32 = 113;
         const ECONNREFUSED: i32 = 111;
         match self {
-            Self::NoEndpoint => ECONNREFUSED,
+            Self::UnusedPort | Self::NoEndpoint => ECONNREFUSED,
             Self::NoLocalEndpoint | Self::SourceRange => EHOSTUNREACH,
         }
     }
@@ -112,6 +114,7 @@ impl Refusal {
     #[inline(always)]
     pub const fn counter(self) -> Counter {
         match self {
+            Self::UnusedPort => Counter::SocketUnusedPort,
             Self::NoEndpoint => Counter::SocketNoEndpoint,
             Self::NoLocalEndpoint => Counter::SocketNoLocalEndpoint,
             Self::SourceRange => Counter::SocketSourceRange,

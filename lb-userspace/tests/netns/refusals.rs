@@ -7,12 +7,13 @@ use std::{
 };
 
 use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type};
-use lb_testbed::{Families, Probe};
+use lb_testbed::{Families, Place, Probe};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::stage::{MAIN, Stage, service_of};
 
 const BALANCER: [&str; 2] = ["198.51.100.10", "2001:db8:51::10"];
+const CLUSTER_IP: [&str; 2] = ["10.96.0.10", "fd00:96::10"];
 /// Long before a client would try again.
 const AT_ONCE: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_millis(700);
@@ -21,15 +22,22 @@ const SILENCE: Duration = Duration::from_millis(700);
 fn stage(pods: &[&str]) -> Stage {
     let stage = Stage::of(Families::Both, 1).with("node1", "web-1");
     let [v4, v6] = BALANCER;
-    let spec = "type: LoadBalancer, ipFamilyPolicy: RequireDualStack, clusterIPs: ['10.96.0.10', \
-                'fd00:96::10'], ports: [{name: http, port: 80, nodePort: 30080}, {name: dns, \
-                port: 53, protocol: UDP, nodePort: 30053}]";
+    let [c4, c6] = CLUSTER_IP;
+    let spec = format!(
+        "type: LoadBalancer, ipFamilyPolicy: RequireDualStack, clusterIPs: ['{c4}', '{c6}'], \
+         ports: [{{name: http, port: 80, nodePort: 30080}}, {{name: dns, port: 53, protocol: UDP, \
+         nodePort: 30053}}]"
+    );
     let status = format!("loadBalancer: {{ingress: [{{ip: '{v4}'}}, {{ip: '{v6}'}}]}}");
-    stage.write(MAIN, &[service_of("name: web", spec, &status), stage.endpoints("web", pods)]);
+    stage.write(MAIN, &[service_of("name: web", &spec, &status), stage.endpoints("web", pods)]);
     for vip in vips() {
         stage.cluster.route(vip.into(), "node1").unwrap();
     }
     stage
+}
+
+fn cluster_ips() -> [IpAddr; 2] {
+    CLUSTER_IP.map(|text| text.parse().unwrap())
 }
 
 fn vips() -> [IpAddr; 2] {
@@ -96,21 +104,52 @@ fn a_vip_answers_pings_unless_told_not_to() {
     let stage = stage(&["web-1"]);
     let agent = stage.start("node1");
     for vip in vips() {
-        assert!(ping(&stage, vip).is_ok(), "{vip}");
+        assert!(ping(&stage, "client", vip).is_ok(), "{vip}");
         let node = stage.address("node1", vip.is_ipv4()).unwrap();
-        assert!(ping(&stage, node).is_ok(), "{node}, by its own stack");
+        assert!(ping(&stage, "client", node).is_ok(), "{node}, by its own stack");
     }
     drop(agent);
     let _agent = stage.start_with("node1", &["--vip-ping=false"]);
     for vip in vips() {
-        assert!(ping(&stage, vip).is_err(), "{vip}");
+        assert!(ping(&stage, "client", vip).is_err(), "{vip}");
     }
 }
 
-/// One ping from the client, and its answer.
-fn ping(stage: &Stage, to: IpAddr) -> io::Result<()> {
-    let client = stage.cluster.netns("client").unwrap();
-    client.enter(|| Ok(exchange(to))).unwrap()
+#[test]
+fn a_cluster_ip_answers_pings_from_within_and_not_from_outside() {
+    let stage = stage(&["web-1"]);
+    let _agent = stage.start("node1");
+    for cluster_ip in cluster_ips() {
+        for place in ["web-1", "node1"] {
+            assert!(ping(&stage, place, cluster_ip).is_ok(), "{cluster_ip} from {place}");
+        }
+        stage.cluster.route(cluster_ip.into(), "node1").unwrap();
+        assert!(ping(&stage, "client", cluster_ip).is_err(), "{cluster_ip} from outside");
+    }
+}
+
+#[test]
+fn a_process_that_no_hook_sees_is_refused_at_an_unused_port_of_a_cluster_ip() {
+    let stage = stage(&["web-1"]);
+    let _agent = stage.start("node1");
+    let pod = stage.cluster.place("web-1").unwrap();
+    let unseen = Place { cgroup: stage.cluster.place("client").unwrap().cgroup, ..pod };
+    for cluster_ip in cluster_ips() {
+        for probe in
+            [Probe::tcp((cluster_ip, 4_711).into()), Probe::udp((cluster_ip, 4_711).into())]
+        {
+            let how = probe.transport;
+            let report = stage.cluster.launcher().probe(&unseen, &probe.timeout(SILENCE)).unwrap();
+            assert_eq!(report.errors, [("ECONNREFUSED".into(), 1)].into(), "{cluster_ip} {how:?}");
+            assert!(report.elapsed < AT_ONCE, "{cluster_ip} {how:?} took {:?}", report.elapsed);
+        }
+    }
+}
+
+/// One ping, and its answer.
+fn ping(stage: &Stage, from: &str, to: IpAddr) -> io::Result<()> {
+    let place = stage.cluster.netns(from).unwrap();
+    place.enter(|| Ok(exchange(to))).unwrap()
 }
 
 fn exchange(to: IpAddr) -> io::Result<()> {

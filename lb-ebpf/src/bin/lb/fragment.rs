@@ -74,7 +74,7 @@ where
 {
     let Some(mut packet) = F::later(hook) else { return Ok(Verdict::Pass) };
     let Some(entry) = flow(hook, &mut packet, at) else {
-        let waits_nowhere = at == INGRESS && service::vip::<F>(packet.destination).is_some();
+        let waits_nowhere = at == INGRESS && service::vip(F::widen(packet.destination)).is_some();
         return Ok(if waits_nowhere {
             Verdict::Drop(Counter::DropFragment)
         } else {

@@ -6,8 +6,9 @@
 
 use lb_common::{
     counter::Counter,
-    flow::{FlowKey, hook::INGRESS, kind},
+    flow::{FlowKey, hook::EGRESS, kind},
     settings::flags as settings_flags,
+    vip::flags,
 };
 use lb_ebpf::{
     icmp::{self, HEADER, Icmp, Message},
@@ -37,8 +38,8 @@ where
     let Some((message, kind)) = F::envelope(hook) else { return Verdict::Pass };
     match F::message(kind) {
         Message::Error => settle(error(hook, &message, at)),
-        Message::EchoRequest if at == INGRESS => settle(ping(hook, &message)),
-        _ => Verdict::Pass,
+        Message::EchoRequest => settle(ping(hook, &message, at)),
+        Message::Other => Verdict::Pass,
     }
 }
 
@@ -89,7 +90,7 @@ where
 }
 
 #[inline(always)]
-fn ping<F, H>(hook: &mut H, request: &Parsed<F>) -> Result<Verdict, Fault>
+fn ping<F, H>(hook: &mut H, request: &Parsed<F>, at: u8) -> Result<Verdict, Fault>
 where
     F: Icmp + Tables,
     H: Hook,
@@ -97,8 +98,15 @@ where
     if !settings::has(settings_flags::VIP_PING) {
         return Ok(Verdict::Pass);
     }
-    let Some(vip) = service::vip::<F>(request.destination) else { return Ok(Verdict::Pass) };
-    if !service::is_for_outside(vip) {
+    let Some(vip) = service::vip(F::widen(request.destination)) else {
+        return Ok(Verdict::Pass);
+    };
+    if at == EGRESS {
+        // From a pod or the node itself: only a ClusterIP is nobody else's out there.
+        if vip & flags::CLUSTER_IP == 0 {
+            return Ok(Verdict::Pass);
+        }
+    } else if !service::is_for_outside(vip) {
         return Err(Fault::ClusterIpFromOutside);
     }
     icmp::echo(hook, request).ok_or(Fault::Rewrite)?;

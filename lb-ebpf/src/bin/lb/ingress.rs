@@ -85,7 +85,7 @@ where
     if !settings::has(settings_flags::REJECT_UNUSED_PORTS) {
         return Ok(Verdict::Pass);
     }
-    let Some(vip) = service::vip::<F>(packet.destination) else { return Ok(Verdict::Pass) };
+    let Some(vip) = service::vip(F::widen(packet.destination)) else { return Ok(Verdict::Pass) };
     if !service::is_for_outside(vip) {
         return Err(Fault::ClusterIpFromOutside);
     }

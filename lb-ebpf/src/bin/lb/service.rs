@@ -41,10 +41,17 @@ pub fn frontend<F: Tables>(address: F::Address, port: Be16, protocol: u8) -> Opt
 
 /// The [`lb_common::vip::flags`] of an address, if it is a VIP and not the node's own besides.
 #[inline(always)]
-pub fn vip<F: Tables>(address: F::Address) -> Option<u32> {
-    let address = F::widen(address);
+pub fn vip(address: Address) -> Option<u32> {
     let flags = lookup::get(&VIPS, &address)?;
     lookup::get(&NODE_ADDRESSES, &address).is_none().then_some(flags)
+}
+
+/// Whether a process or a pod of this node calls a ClusterIP that has nobody at this port. Other
+/// VIPs are left to the network, whose load balancer may know more of them than we do.
+#[inline(always)]
+pub fn is_unused_cluster_ip(address: Address) -> bool {
+    settings::has(settings_flags::REJECT_UNUSED_PORTS)
+        && vip(address).is_some_and(|flags| flags & vip::flags::CLUSTER_IP != 0)
 }
 
 /// Whether a VIP with these flags answers clients outside.

@@ -31,6 +31,8 @@ use crate::{
 pub struct Skb {
     /// The program's context.
     pub ctx: TcContext,
+    /// Whether who sent the packet is on this node, and an answer goes up and not out.
+    pub from_here: bool,
     next_hop: NextHopParams,
 }
 
@@ -77,7 +79,7 @@ impl Skb {
     #[inline(always)]
     pub fn of(ctx: TcContext) -> Self {
         let next_hop = NextHopParams { family: 0, address: Default::default() };
-        Self { ctx, next_hop }
+        Self { ctx, from_here: false, next_hop }
     }
 
     /// Sends the packet out of a device, to the next hop that [`Hook::send`] was told of.
@@ -88,11 +90,14 @@ impl Skb {
         unsafe { bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32 }
     }
 
-    /// Sends the packet out of the device it came by.
+    /// Sends the packet back to where it came from.
     #[inline(always)]
     pub fn turn_back(&self) -> i32 {
+        const INTO_THE_NODE: u64 = 1;
+
+        let flags = if self.from_here { INTO_THE_NODE } else { 0 };
         // SAFETY: takes two numbers.
-        unsafe { bpf_redirect(self.ifindex(), 0) as i32 }
+        unsafe { bpf_redirect(self.ifindex(), flags) as i32 }
     }
 
     /// The address of `N` values of `T` at `offset`, if the linear part reaches that far.

@@ -28,6 +28,8 @@ const TC_ACT_UNSPEC: i32 = -1;
 const UNKNOWN: i32 = i32::MIN;
 /// Not an action: it is neither TCP nor UDP.
 const OTHER: i32 = i32::MIN + 1;
+/// Beside an answer's code: for who is on this node.
+const FROM_HERE: u32 = 1 << 31;
 
 /// What tc is to do with a packet after our verdict.
 #[inline(always)]
@@ -109,6 +111,9 @@ macro_rules! for_family {
             if action == OTHER {
                 action = $out_icmp(ctx);
             }
+            if Answer::from_code(action as u32).is_some() {
+                action = $answer(ctx, action as u32 | FROM_HERE);
+            }
             action
         }
 
@@ -116,10 +121,16 @@ macro_rules! for_family {
         called!($known, Skb::of, |skb| hook::run::<Known, $family, _>(skb));
         called!($icmp, Skb::quoting, |skb| icmp::run::<$family, _>(skb, INGRESS));
         called!($new, Skb::of, |skb| hook::run::<New, $family, _>(skb));
-        called!($answer, Skb::of, |skb, code: u32| answer::run::<$family, _>(skb, code));
+        called!($answer, Skb::of, |skb, code: u32| {
+            skb.from_here = code & FROM_HERE != 0;
+            answer::run::<$family, _>(skb, code & !FROM_HERE)
+        });
         called!($out_fragment, Skb::of, |skb| fragment::run::<$family, _>(skb, EGRESS));
         called!($reply, Skb::of, |skb| hook::run::<Egress, $family, _>(skb));
-        called!($out_icmp, Skb::quoting, |skb| icmp::run::<$family, _>(skb, EGRESS));
+        called!($out_icmp, Skb::quoting, |skb| {
+            skb.from_here = true;
+            icmp::run::<$family, _>(skb, EGRESS)
+        });
     };
 }
 
