@@ -130,7 +130,7 @@ pub enum Op {
 
 impl Op {
     /// Every [`Self::name`].
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 17] = [
         "put_backend",
         "write_slots",
         "write_name",
@@ -140,6 +140,8 @@ impl Op {
         "set_backend_flags",
         "put_frontend",
         "remove_frontend",
+        "put_vip",
+        "remove_vip",
         "put_source_range",
         "remove_source_range",
         "put_node_address",
@@ -160,6 +162,8 @@ impl Op {
             Self::SetBackendFlags { .. } => "set_backend_flags",
             Self::PutFrontend { .. } => "put_frontend",
             Self::RemoveFrontend { .. } => "remove_frontend",
+            Self::PutVip { .. } => "put_vip",
+            Self::RemoveVip { .. } => "remove_vip",
             Self::PutSourceRange { .. } => "put_source_range",
             Self::RemoveSourceRange { .. } => "remove_source_range",
             Self::PutNodeAddress { .. } => "put_node_address",
