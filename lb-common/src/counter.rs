@@ -38,6 +38,8 @@ counters! {
     SocketNoLocalEndpoint = "socket_no_local_endpoint",
     /// Socket calls refused: the client is in none of the service's source ranges.
     SocketSourceRange = "socket_source_range",
+    /// Socket calls refused: a port of a ClusterIP that no service uses (ECONNREFUSED).
+    SocketUnusedPort = "socket_unused_port",
     /// Packets of a known flow.
     FlowHit = "flow_hit",
     /// New flows.
@@ -50,8 +52,20 @@ counters! {
     XdpPartialChecksum = "xdp_partial_checksum",
     /// Packets XDP left to tc: no neighbour yet, or a route only the stack can finish.
     XdpRoute = "xdp_route",
-    /// Dropped: the service has no endpoint.
-    DropNoEndpoint = "drop_no_endpoint",
+    /// ICMP errors about translated flows, sent to the end they are for.
+    IcmpTranslated = "icmp_translated",
+    /// Pings of a VIP, answered.
+    VipPing = "vip_ping",
+    /// Later fragments that went where the first one did.
+    FragmentFollowed = "fragment_followed",
+    /// Refused: the service has no endpoint.
+    RejectNoEndpoint = "reject_no_endpoint",
+    /// Refused: a port of a VIP that no service uses.
+    RejectUnusedPort = "reject_unused_port",
+    /// Dropped without the answer that was due: too many a second, or to nobody who may be answered.
+    DropUnanswered = "drop_unanswered",
+    /// Dropped: a later fragment for a VIP whose first one was not seen.
+    DropFragment = "drop_fragment",
     /// Dropped: Local policy and no endpoint on this node.
     DropNoLocalEndpoint = "drop_no_local_endpoint",
     /// Dropped: the client is in none of the service's source ranges.
@@ -64,9 +78,9 @@ counters! {
     DropNoSnatAddress = "drop_no_snat_address",
     /// Dropped: no route to where the translated packet must go.
     DropNoRoute = "drop_no_route",
-    /// Dropped: hop limit used up.
+    /// Dropped: hop limit used up; the sender is told.
     DropTtl = "drop_ttl",
-    /// Dropped: does not fit the next link.
+    /// Dropped: does not fit the next link; the sender is told.
     DropTooBig = "drop_too_big",
     /// Dropped: the flow table took no entry.
     DropFlowTable = "drop_flow_table",

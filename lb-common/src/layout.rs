@@ -6,6 +6,7 @@ use crate::{
     backend::{Backend, BackendRef},
     device::Device,
     flow::{Flow, FlowKey},
+    fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
     run::Run,
     service::{Service, ServiceSettings},
@@ -62,5 +63,7 @@ shared! {
     UdpPeerKey, 32, 8, 8 + 16 + 2 + 1 + 5;
     UdpPeer, 32, 4, 16 + 8 + 2 + 6;
     SourceRange, 20, 4, 4 + 16;
+    FragmentKey, 40, 4, 16 + 16 + 4 + 1 + 1 + 2;
+    Ports, 8, 4, 2 + 2 + 4;
     Device, 24, 4, 4 + 16 + 4;
 }

@@ -16,6 +16,7 @@ pub mod counter;
 pub mod device;
 mod endian;
 pub mod flow;
+pub mod fragment;
 pub mod frontend;
 pub mod layout;
 pub mod limits;
@@ -27,6 +28,7 @@ pub mod service;
 pub mod settings;
 pub mod socket;
 pub mod source_range;
+pub mod vip;
 
 pub use address::{Address, Family, Ipv4, Ipv6, V4, V6};
 pub use endian::{Be16, Be32};

@@ -30,6 +30,20 @@ pub const NODE_ADDRESSES: u32 = 1 << 10;
 /// Entries of `DEVICES`.
 pub const DEVICES: u32 = 1 << 8;
 
+/// Entries of `FRAGMENTS`: datagrams in fragments under way, each for the blink of an eye.
+pub const FRAGMENTS: u32 = 1 << 12;
+/// For how long the first fragment of a datagram speaks for the others, as Linux waits for them.
+pub const FRAGMENT_S: u32 = 30;
+
+/// Nanoseconds between two ICMP errors that a CPU makes: a thousand a second, as the kernel's own
+/// `icmp_msgs_per_sec`.
+pub const ICMP_EVERY_NS: u64 = 1_000_000;
+/// How many of them may come at once, as `icmp_msgs_burst`.
+pub const ICMP_BURST: u64 = 50;
+
+/// What a link takes that does not say what it takes (the FIB of kernels before 5.12): IPv6's least.
+pub const LEAST_MTU: u16 = 1_280;
+
 /// First and last NodePort, as the API server allots them by default.
 pub const NODE_PORT_FIRST: u16 = 30_000;
 /// See [`NODE_PORT_FIRST`].

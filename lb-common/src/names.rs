@@ -28,6 +28,10 @@ pub const UDP_PEERS: &str = "UDP_PEERS";
 pub const SOCKET_ORIGIN: &str = "SOCKET_ORIGIN";
 /// [`crate::device::Device`] by ifindex.
 pub const DEVICES: &str = "DEVICES";
+/// VIPs: [`crate::vip`].
+pub const VIPS: &str = "VIPS";
+/// [`crate::fragment`].
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// [`crate::counter::Counter`] by index, per CPU.
 pub const COUNTERS: &str = "COUNTERS";
 

@@ -8,4 +8,8 @@ pub mod flags {
     /// The kernel lets a socket hook choose the errno (`bpf_set_retval`, 5.18); without it a
     /// refused call fails with EPERM.
     pub const SET_RETVAL: u32 = 1 << 1;
+    /// A VIP answers pings (`--vip-ping`).
+    pub const VIP_PING: u32 = 1 << 2;
+    /// A port of a VIP that no Service uses is refused (`--reject-unused-ports`).
+    pub const REJECT_UNUSED_PORTS: u32 = 1 << 3;
 }

@@ -12,6 +12,7 @@ use lb_common::{
     backend::{Backend, BackendRef},
     device::Device,
     flow::{Flow, FlowKey},
+    fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
     layout::{LAYOUT_VERSION, TYPES},
     service::{Service, ServiceSettings},
@@ -56,6 +57,8 @@ fields! {
         source, destination, source_port, destination_port, backend, service, kind, state, pad,
         seen_jiffies, seen_s
     }
+    FragmentKey { source, destination, identity, protocol, hook, pad }
+    Ports { source, destination, seen_s }
     AffinityKey { client, service, client_kind }
     Affinity { backend, seen_ns, membership, pad }
     Origin { frontend, backend, frontend_port, backend_port, pad }

@@ -3,7 +3,10 @@
 //! `bin/lb`, holds maps, hooks and helpers and runs in the kernel only.
 #![no_std]
 
+pub mod answer;
 pub mod csum;
+pub mod fragment;
+pub mod icmp;
 pub mod packet;
 pub mod parse;
 pub mod rewrite;

@@ -58,6 +58,15 @@ pub trait Packet {
         let field = if checksum.zero_is_none && field == 0 { !0 } else { field };
         self.set_half_words(checksum.at, [field])
     }
+
+    /// The sum of `N` bytes from `offset`; `N` is a multiple of 4.
+    fn sum<const N: usize>(&self, offset: usize) -> Option<Sum>;
+
+    /// Notes that the packet's sum from the network header on has changed, and no checksum within
+    /// it to make up for that. Only tc keeps such a sum, of what a card received.
+    fn sum_changed(&mut self, _difference: Sum) -> Option<()> {
+        Some(())
+    }
 }
 
 /// A packet in ordinary memory.
@@ -70,6 +79,12 @@ impl Packet for [u8] {
     fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         let (quads, _) = self.get(offset..)?.as_chunks::<4>();
         Some(quads.first_chunk::<N>()?.map(u32::from_ne_bytes))
+    }
+
+    fn sum<const N: usize>(&self, offset: usize) -> Option<Sum> {
+        let (quads, _) = self.get(offset..offset + N)?.as_chunks::<4>();
+        let add = |sum: Sum, quad: &[u8; 4]| sum.word(u32::from_ne_bytes(*quad));
+        Some(quads.iter().fold(Sum::ZERO, add))
     }
 
     fn set_half_words<const N: usize>(&mut self, offset: usize, words: [u16; N]) -> Option<()> {

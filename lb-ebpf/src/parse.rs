@@ -7,14 +7,15 @@ use lb_common::{
 
 use crate::{
     csum::{self, Sum},
+    fragment::{FRAGMENT_HEADER, FRAGMENT_HEADER_LENGTH},
     packet::{L3, L4, L4Checksum, Packet},
 };
 
 /// Where the network header stands: behind an Ethernet header without tags.
 pub const ETHERNET: L3 = L3(14);
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 
 /// TCP's FIN.
 pub const FIN: u8 = 1 << 0;
@@ -49,7 +50,8 @@ pub fn network<P: Packet + ?Sized>(packet: &P) -> Network {
     }
 }
 
-/// A TCP or UDP packet that is not a fragment.
+/// A TCP or UDP packet, or the first fragment of one. Later fragments and ICMP messages are put in
+/// this shape too, without ports: by [`fragment`](crate::fragment) and [`icmp`](crate::icmp).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parsed<F: Family> {
     /// Source address.
@@ -76,6 +78,8 @@ pub struct Parsed<F: Family> {
     pub l4: L4,
     /// The transport checksum as it stands.
     pub checksum: u16,
+    /// Whether there is a transport header; a later fragment has none.
+    pub has_transport: bool,
 }
 
 impl<F: Layer3> Parsed<F> {
@@ -137,8 +141,12 @@ impl<F: Layer3> Parsed<F> {
 
 /// What differs between the families when reading and rewriting.
 pub trait Layer3: Family {
-    /// Reads network and transport header; `None` for what is not for the balancer: fragments,
-    /// extension headers, other protocols, packets cut short.
+    /// Where the word stands that has the hop limit, and with it the header's own checksum if the
+    /// family has one.
+    const HOP_WORD: usize;
+
+    /// Reads network and transport header; `None` for what is not for the balancer: later
+    /// fragments, extension headers but a fragment's, other protocols, packets cut short.
     fn parse<P: Packet + ?Sized>(packet: &P, l3: L3) -> Option<Parsed<Self>>
     where
         Self: Sized;
@@ -159,6 +167,12 @@ pub trait Layer3: Family {
         Self: Sized;
 }
 
+/// Whether the balancer knows a transport protocol.
+#[inline(always)]
+pub(crate) const fn is_ours(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP)
+}
+
 /// Ports, TCP flags and checksum.
 #[inline(always)]
 fn transport<P: Packet + ?Sized>(packet: &P, l4: L4, protocol: u8) -> Option<(u32, u8, u16)> {
@@ -177,10 +191,12 @@ fn transport<P: Packet + ?Sized>(packet: &P, l4: L4, protocol: u8) -> Option<(u3
 }
 
 impl Layer3 for V4 {
+    const HOP_WORD: usize = 8;
+
     #[inline(always)]
     fn parse<P: Packet + ?Sized>(packet: &P, l3: L3) -> Option<Parsed<Self>> {
-        /// More fragments, and the offset: neither is set in a whole packet.
-        const FRAGMENT: u16 = 0x3fff_u16.to_be();
+        /// Not zero in a later fragment.
+        const OFFSET: u16 = 0x1fff_u16.to_be();
 
         let [start, identity, ttl_protocol, source, destination] = packet.words(l3.0)?;
         let [version_length, tos, _, _] = start.to_ne_bytes();
@@ -188,7 +204,7 @@ impl Layer3 for V4 {
         if version_length >> 4 != 4 || version_length & 15 < 5 {
             return None;
         }
-        if second_half(identity) & FRAGMENT != 0 {
+        if second_half(identity) & OFFSET != 0 {
             return None;
         }
         let l4 = L4(l3.0 + usize::from(version_length & 15) * 4);
@@ -206,6 +222,7 @@ impl Layer3 for V4 {
             l3,
             l4,
             checksum,
+            has_transport: true,
         })
     }
 
@@ -237,17 +254,30 @@ impl Layer3 for V4 {
 }
 
 impl Layer3 for V6 {
+    const HOP_WORD: usize = 4;
+
     #[inline(always)]
     fn parse<P: Packet + ?Sized>(packet: &P, l3: L3) -> Option<Parsed<Self>> {
         const LENGTH: usize = 40;
 
         let [start, length_next_hop, s0, s1, s2, s3, d0, d1, d2, d3] = packet.words(l3.0)?;
-        let [_, _, protocol, ttl] = length_next_hop.to_ne_bytes();
+        let [_, _, mut protocol, ttl] = length_next_hop.to_ne_bytes();
         let [version_class, class_label, _, _] = start.to_ne_bytes();
         if version_class >> 4 != 6 {
             return None;
         }
-        let l4 = L4(l3.0 + LENGTH);
+        let mut l4 = L4(l3.0 + LENGTH);
+        if protocol == FRAGMENT_HEADER {
+            /// Not zero in a later fragment.
+            const OFFSET: u16 = 0xfff8_u16.to_be();
+
+            let [next, flags] = packet.half_words(l4.0)?;
+            if flags & OFFSET != 0 {
+                return None;
+            }
+            [protocol, _] = next.to_ne_bytes();
+            l4 = L4(l4.0 + FRAGMENT_HEADER_LENGTH);
+        }
         let (ports, tcp_flags, checksum) = transport(packet, l4, protocol)?;
         let payload = u16::from_be(first_half(length_next_hop));
         Some(Parsed {
@@ -263,6 +293,7 @@ impl Layer3 for V6 {
             l3,
             l4,
             checksum,
+            has_transport: true,
         })
     }
 
@@ -291,14 +322,14 @@ impl Layer3 for V6 {
 
 /// The two bytes that come first in the packet.
 #[inline(always)]
-const fn first_half(word: u32) -> u16 {
+pub(crate) const fn first_half(word: u32) -> u16 {
     let [a, b, _, _] = word.to_ne_bytes();
     u16::from_ne_bytes([a, b])
 }
 
 /// The two bytes that come after them.
 #[inline(always)]
-const fn second_half(word: u32) -> u16 {
+pub(crate) const fn second_half(word: u32) -> u16 {
     let [_, _, a, b] = word.to_ne_bytes();
     u16::from_ne_bytes([a, b])
 }

@@ -38,6 +38,10 @@ pub fn rewrite<F: Layer3, P: Packet + ?Sized>(
     let ports = Sum::ZERO.replace(ports_before, ports_after);
 
     F::write(packet, from, to.source, to.destination, to.hop)?;
+    if !from.has_transport {
+        // The first fragment's checksum covers this one too, and was adjusted there.
+        return if F::IPV6 { packet.sum_changed(addresses) } else { Some(()) };
+    }
     packet.set_words(from.l4.0, [ports_after])?;
     packet.adjust_l4_checksum(from.l4_checksum(), addresses, ports)
 }
@@ -45,6 +49,6 @@ pub fn rewrite<F: Layer3, P: Packet + ?Sized>(
 /// What putting `new` in the place of `old` does to a sum. Each word's complement stands for its
 /// negative, so the complement of an address's whole sum will do.
 #[inline(always)]
-fn difference<F: Layer3>(old: F::Address, new: F::Address) -> Sum {
+pub(crate) fn difference<F: Layer3>(old: F::Address, new: F::Address) -> Sum {
     F::sum(new).word(!F::sum(old).to_u32())
 }

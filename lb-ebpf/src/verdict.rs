@@ -2,6 +2,8 @@
 
 use lb_common::counter::Counter;
 
+use crate::answer::Answer;
+
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
@@ -11,10 +13,16 @@ pub enum Verdict {
     Pass,
     /// No flow knows it, untouched: whether a service does is asked next.
     Unknown,
+    /// Neither TCP nor UDP, untouched: whether it is ICMP about either is asked next.
+    Other,
     /// Untouched, from XDP to tc, which can always finish what XDP cannot; counted.
     LeaveToTc(Counter),
     /// Rewritten, out of the device with this ifindex.
     Send(u32),
+    /// Made into its own answer, out of the device it came by.
+    Back,
+    /// Untouched, to be made into this answer; counted.
+    Answer(Answer, Counter),
     /// Gone; counted.
     Drop(Counter),
 }
@@ -23,10 +31,9 @@ pub enum Verdict {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// A frontend without an endpoint on any node.
-    NoEndpoint {
-        /// It is a NodePort, so the address is the node's own.
-        node_port: bool,
-    },
+    NoEndpoint,
+    /// A port of a VIP that no service uses.
+    UnusedPort,
     /// Local policy, endpoints elsewhere only.
     NoLocalEndpoint,
     /// The client is in none of the service's source ranges.
@@ -41,8 +48,8 @@ pub enum Fault {
     NoRoute,
     /// Hop limit used up.
     Ttl,
-    /// Larger than the next link takes.
-    TooBig,
+    /// Larger than the next link takes, which is so many bytes.
+    TooBig(u16),
     /// The flow table took no entry.
     FlowTable,
     /// The packet could not be rewritten.
@@ -54,23 +61,23 @@ pub enum Fault {
 impl Fault {
     /// The one table of what errors become.
     ///
-    /// All are drops but two: a packet for a NodePort without endpoints goes up to the stack, which
-    /// has nobody listening there and answers as it does for any closed port; and what XDP cannot
-    /// finish, tc can.
+    /// All are drops, some of which the sender is told of; but what XDP cannot finish, tc can.
     #[inline(always)]
     pub const fn verdict(self) -> Verdict {
         Verdict::Drop(match self {
-            Self::NoEndpoint { node_port: true } => return Verdict::Pass,
             Self::Unfinished(counter) => return Verdict::LeaveToTc(counter),
-            Self::NoEndpoint { node_port: false } => Counter::DropNoEndpoint,
+            Self::NoEndpoint => return Verdict::Answer(Answer::Refuse, Counter::RejectNoEndpoint),
+            Self::UnusedPort => return Verdict::Answer(Answer::Refuse, Counter::RejectUnusedPort),
+            Self::Ttl => return Verdict::Answer(Answer::TimeExceeded, Counter::DropTtl),
+            Self::TooBig(mtu) => {
+                return Verdict::Answer(Answer::TooBig(mtu), Counter::DropTooBig);
+            }
             Self::NoLocalEndpoint => Counter::DropNoLocalEndpoint,
             Self::SourceRange => Counter::DropSourceRange,
             Self::ClusterIpFromOutside => Counter::DropClusterIpFromOutside,
             Self::SnatExhausted => Counter::DropSnatExhausted,
             Self::NoSnatAddress => Counter::DropNoSnatAddress,
             Self::NoRoute => Counter::DropNoRoute,
-            Self::Ttl => Counter::DropTtl,
-            Self::TooBig => Counter::DropTooBig,
             Self::FlowTable => Counter::DropFlowTable,
             Self::Rewrite => Counter::DropRewrite,
         })
@@ -81,6 +88,8 @@ impl Fault {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Refusal {
+    /// A port of a ClusterIP that no service uses.
+    UnusedPort,
     /// No endpoint on any node.
     NoEndpoint,
     /// Local policy, endpoints elsewhere only.
@@ -96,7 +105,7 @@ impl Refusal {
         const EHOSTUNREACH: i32 = 113;
         const ECONNREFUSED: i32 = 111;
         match self {
-            Self::NoEndpoint => ECONNREFUSED,
+            Self::UnusedPort | Self::NoEndpoint => ECONNREFUSED,
             Self::NoLocalEndpoint | Self::SourceRange => EHOSTUNREACH,
         }
     }
@@ -105,6 +114,7 @@ impl Refusal {
     #[inline(always)]
     pub const fn counter(self) -> Counter {
         match self {
+            Self::UnusedPort => Counter::SocketUnusedPort,
             Self::NoEndpoint => Counter::SocketNoEndpoint,
             Self::NoLocalEndpoint => Counter::SocketNoLocalEndpoint,
             Self::SourceRange => Counter::SocketSourceRange,

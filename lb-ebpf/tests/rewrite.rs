@@ -217,7 +217,7 @@ fn what_is_not_for_the_balancer_is_not_read() {
     };
     assert!(V4::parse(&v4[..], ETHERNET).is_some());
     assert!(v4_with(6, 0x40).is_some(), "don't fragment");
-    assert!(v4_with(6, 0x20).is_none(), "more fragments");
+    assert!(v4_with(6, 0x20).is_some(), "the first fragment");
     assert!(v4_with(7, 0x01).is_none(), "a later fragment");
     assert!(v4_with(9, 1).is_none(), "ICMP");
     assert!(v4_with(0, 0x65).is_none(), "not version 4");
@@ -230,7 +230,14 @@ fn what_is_not_for_the_balancer_is_not_read() {
     }
     let mut fragment = v6.clone();
     fragment[14 + 6] = 44;
-    assert!(V6::parse(&fragment[..], ETHERNET).is_none(), "an extension header");
+    fragment.splice(14 + 40..14 + 40, [6, 0, 0, 8, 0, 0, 0, 1]);
+    assert!(V6::parse(&fragment[..], ETHERNET).is_none(), "a later fragment");
+    fragment[14 + 40 + 3] = 1;
+    let first = V6::parse(&fragment[..], ETHERNET).unwrap();
+    assert_eq!((first.protocol, first.l4.0, first.destination_port.get()), (6, 14 + 48, 80));
+    let mut options = v6.clone();
+    options[14 + 6] = 0;
+    assert!(V6::parse(&options[..], ETHERNET).is_none(), "another extension header");
     let mut arp = v4.clone();
     arp[12..14].copy_from_slice(&[0x08, 0x06]);
     assert_eq!(network(&arp[..]), Network::Other);

@@ -207,6 +207,8 @@ fn program_flags(config: &Config, features: &Features) -> u32 {
     use lb_common::settings::flags;
     let options = [
         (config.external_cluster_ip, flags::EXTERNAL_CLUSTER_IP),
+        (config.vip_ping, flags::VIP_PING),
+        (config.reject_unused_ports, flags::REJECT_UNUSED_PORTS),
         (features.has(Feature::SetRetval), flags::SET_RETVAL),
     ];
     options.iter().filter(|(on, _)| *on).fold(0, |set, (_, flag)| set | flag)

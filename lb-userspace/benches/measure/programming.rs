@@ -180,6 +180,8 @@ fn is_call(op: &Op) -> bool {
         | Op::SetBackendWeight { .. } => false,
         Op::PutFrontend { .. }
         | Op::RemoveFrontend { .. }
+        | Op::PutVip { .. }
+        | Op::RemoveVip { .. }
         | Op::PutSourceRange { .. }
         | Op::RemoveSourceRange { .. }
         | Op::PutNodeAddress { .. }

@@ -86,6 +86,8 @@ pub fn check(raw: &RawAgent, around: &Surroundings) -> Result<Config, Problems> 
         metrics,
         bind_hard_fail: hard_fail.unwrap_or_default(),
         allow_kube_proxy: raw.allow_kube_proxy,
+        vip_ping: raw.vip_ping,
+        reject_unused_ports: raw.reject_unused_ports,
         sizes,
         verbose: raw.verbose || file.number("logging.verbosity") >= VERBOSE,
         log_format,

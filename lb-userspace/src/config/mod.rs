@@ -58,6 +58,10 @@ pub struct Config {
     pub bind_hard_fail: bool,
     /// Start beside another Service proxy.
     pub allow_kube_proxy: bool,
+    /// VIPs answer pings from outside.
+    pub vip_ping: bool,
+    /// Ports of VIPs that no Service uses are refused to clients outside.
+    pub reject_unused_ports: bool,
     /// Sizes of the tables.
     pub sizes: Sizes,
     /// Log more, and use the kernel object that logs.

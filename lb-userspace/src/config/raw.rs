@@ -59,6 +59,15 @@ pub struct RawAgent {
     /// Start although kube-proxy, or another Service proxy, is active on this node
     #[arg(long)]
     pub allow_kube_proxy: bool,
+    /// Answer pings of load-balancer VIPs and ExternalIPs
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
+    pub vip_ping: bool,
+    /// Refuse ports of load-balancer VIPs and ExternalIPs that no Service uses, which the node
+    /// would else route on
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
+    pub reject_unused_ports: bool,
     /// Log more, the kernel side included
     #[arg(short, long)]
     pub verbose: bool,

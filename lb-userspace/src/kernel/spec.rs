@@ -9,6 +9,7 @@ use lb_common::{
     counter::Counter,
     device::Device,
     flow::{Flow, FlowKey},
+    fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
     limits, names,
     service::{NameCell, Service},
@@ -81,7 +82,7 @@ impl MapSpec {
     }
 
     /// All tables.
-    pub fn all(sizes: &Sizes) -> [Self; 15] {
+    pub fn all(sizes: &Sizes) -> [Self; 17] {
         use MapType::{Array, Hash, LpmTrie, LruHash, PerCpuArray, SkStorage};
         let Sizes { frontends, flows, .. } = *sizes;
         let counters = Counter::ALL.len() as u32;
@@ -89,12 +90,15 @@ impl MapSpec {
             Self::new::<FrontendKey<Ipv4>, Frontend>(names::FRONTENDS_V4, Hash, frontends, 0),
             Self::new::<FrontendKey<Ipv6>, Frontend>(names::FRONTENDS_V6, Hash, frontends, 0),
             Self::new::<Address, u32>(names::NODE_ADDRESSES, Hash, limits::NODE_ADDRESSES, 0),
+            // Each is the address of a frontend at least, in one of the two tables.
+            Self::new::<Address, u32>(names::VIPS, Hash, frontends.saturating_mul(2), NO_PREALLOC),
             Self::new::<u32, Service>(names::SERVICES, Array, sizes.services, MMAPABLE),
             Self::new::<u32, u32>(names::SLOTS, Array, sizes.slots, MMAPABLE),
             Self::new::<u32, Backend>(names::BACKENDS, Array, sizes.backends, MMAPABLE),
             Self::new::<u32, NameCell>(names::NAMES, Array, sizes.name_cells, MMAPABLE),
             Self::new::<FlowKey<Ipv4>, Flow<Ipv4>>(names::FLOWS_V4, LruHash, flows, 0),
             Self::new::<FlowKey<Ipv6>, Flow<Ipv6>>(names::FLOWS_V6, LruHash, flows, 0),
+            Self::new::<FragmentKey, Ports>(names::FRAGMENTS, LruHash, limits::FRAGMENTS, 0),
             Self::new::<AffinityKey, Affinity>(names::AFFINITY, LruHash, sizes.affinities, 0),
             Self::new::<(u32, SourceRange), u32>(
                 names::SOURCE_RANGES,

@@ -33,6 +33,7 @@ pub(super) fn contents(tables: &KernelTables) -> Result<Contents, Error> {
             .chain(frontends_v6.map(|(key, frontend)| (FrontendAt::V6(key), frontend)))
             .collect(),
         source_ranges,
+        vips: tables.vips.read()?.into_iter().collect(),
         node_addresses: tables.node_addresses.read()?.into_iter().collect(),
         devices: tables.devices.read()?.into_iter().collect(),
         services,

@@ -26,6 +26,7 @@ pub(crate) struct Content {
     pub slots: BTreeMap<u32, u32>,
     pub names: BTreeMap<u32, NameCell>,
     pub frontends: BTreeMap<FrontendAt, Frontend>,
+    pub vips: BTreeMap<Address, u32>,
     pub source_ranges: Vec<(u32, SourceRange)>,
     pub node_addresses: BTreeMap<Address, u32>,
     pub devices: BTreeMap<u32, Device>,
@@ -73,6 +74,8 @@ impl Content {
             }
             Op::PutFrontend { at, frontend } => _ = self.frontends.insert(*at, *frontend),
             Op::RemoveFrontend { at } => _ = self.frontends.remove(at),
+            Op::PutVip { address, flags } => _ = self.vips.insert(*address, *flags),
+            Op::RemoveVip { address } => _ = self.vips.remove(address),
             Op::PutSourceRange { prefix_length, range } => {
                 self.source_ranges.push((*prefix_length, *range));
             }
@@ -112,6 +115,7 @@ impl Tables for FakeTables {
             names: dense(&content.names),
             frontends: content.frontends.clone().into_iter().collect(),
             source_ranges: content.source_ranges.clone(),
+            vips: content.vips.clone(),
             node_addresses: content.node_addresses.clone(),
             devices: content.devices.clone(),
         })

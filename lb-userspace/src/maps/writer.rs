@@ -35,6 +35,7 @@ pub struct KernelTables {
     pub(super) names: Array<NameCell>,
     pub(super) frontends_v4: Hash<FrontendKey<Ipv4>, Frontend>,
     pub(super) frontends_v6: Hash<FrontendKey<Ipv6>, Frontend>,
+    pub(super) vips: Hash<Address, u32>,
     pub(super) node_addresses: Hash<Address, u32>,
     pub(super) devices: Hash<u32, Device>,
     pub(super) source_ranges: LpmTrie<MapData, SourceRange, u32>,
@@ -57,6 +58,7 @@ impl KernelTables {
             names: Array::open(folder, names::NAMES, access)?,
             frontends_v4: Hash::open(folder, names::FRONTENDS_V4, batch)?,
             frontends_v6: Hash::open(folder, names::FRONTENDS_V6, batch)?,
+            vips: Hash::open(folder, names::VIPS, batch)?,
             node_addresses: Hash::open(folder, names::NODE_ADDRESSES, batch)?,
             devices: Hash::open(folder, names::DEVICES, batch)?,
             source_ranges: open_trie(folder)?,
@@ -83,6 +85,20 @@ impl KernelTables {
                 let (v4, v6) = (keys(v4), keys(v6));
                 self.frontends_v4.remove(&v4)?;
                 self.frontends_v6.remove(&v6)
+            }
+            Way::PutVips => {
+                let entries = ops.iter().filter_map(|op| match op {
+                    Op::PutVip { address, flags } => Some((*address, *flags)),
+                    _ => None,
+                });
+                self.vips.put(&entries.collect::<Vec<_>>())
+            }
+            Way::RemoveVips => {
+                let keys = ops.iter().filter_map(|op| match op {
+                    Op::RemoveVip { address } => Some(*address),
+                    _ => None,
+                });
+                self.vips.remove(&keys.collect::<Vec<_>>())
             }
             Way::Single => ops.iter().try_for_each(|op| self.call(op)),
         }
@@ -181,6 +197,8 @@ enum Way {
     Memory,
     PutFrontends,
     RemoveFrontends,
+    PutVips,
+    RemoveVips,
     Single,
 }
 
@@ -197,6 +215,8 @@ fn way(op: &Op) -> Way {
         | Op::SetBackendWeight { .. } => Way::Memory,
         Op::PutFrontend { .. } => Way::PutFrontends,
         Op::RemoveFrontend { .. } => Way::RemoveFrontends,
+        Op::PutVip { .. } => Way::PutVips,
+        Op::RemoveVip { .. } => Way::RemoveVips,
         Op::PutSourceRange { .. }
         | Op::RemoveSourceRange { .. }
         | Op::PutNodeAddress { .. }

@@ -24,6 +24,7 @@ use super::{
     Capacities, FrontendAt, List, Op, Plan, Planner, Retired, RowName,
     claims::Claim,
     members::{self, Member},
+    order::Steps,
     room::Room,
     row::Row,
     slots, tables,
@@ -45,6 +46,8 @@ pub struct Contents {
     pub frontends: Vec<(FrontendAt, Frontend)>,
     /// `SOURCE_RANGES` with the prefix length of each key.
     pub source_ranges: Vec<(u32, SourceRange)>,
+    /// `VIPS`.
+    pub vips: BTreeMap<Address, u32>,
     /// `NODE_ADDRESSES`.
     pub node_addresses: BTreeMap<Address, u32>,
     /// `DEVICES`.
@@ -119,6 +122,10 @@ impl Planner {
             }
         }
         self.room.clear(&wiped, |op| ops.push(op));
+        self.claims.vips.adopt(&contents.vips);
+        let mut steps = Steps::default();
+        self.claims.vips.settle(&mut steps);
+        ops.append(&mut steps.into_ops());
         Plan { ops, severed: self.severed(parted), ..Plan::default() }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     capacity::Full,
     order::{Phase, Steps},
     row::Row,
+    vips::Vips,
 };
 use crate::model::{IpFamily, PortId, Rejection};
 
@@ -64,6 +65,8 @@ pub(super) struct Claims {
     touched: Vec<FrontendAt>,
     /// Frontends with more than one claim.
     contested: BTreeSet<FrontendAt>,
+    /// The addresses of what is in the tables.
+    pub(super) vips: Vips,
     /// Whether [`Self::losers`] may have changed.
     pub(super) losers_changed: bool,
 }
@@ -86,6 +89,7 @@ impl Claims {
             used_v6: 0,
             touched: Vec::new(),
             contested: BTreeSet::new(),
+            vips: Vips::default(),
             losers_changed: false,
         }
     }
@@ -117,6 +121,7 @@ impl Claims {
     pub(super) fn adopt(&mut self, at: FrontendAt, claim: Claim) {
         let written = claim.frontend();
         self.add(at, claim);
+        self.vips.change(&at, None, Some(written.kind));
         self.entries.entry(at).or_default().written = Some(written);
     }
 
@@ -135,6 +140,10 @@ impl Claims {
                 }
                 _ => {}
             }
+            let kind = |frontend: Option<Frontend>| frontend.map(|frontend| frontend.kind);
+            if kind(entry.written) != kind(wanted) {
+                self.vips.change(&at, kind(entry.written), kind(wanted));
+            }
             entry.written = wanted;
             let contested = entry.claims.len() > 1;
             if entry.claims.is_empty() {
@@ -148,6 +157,7 @@ impl Claims {
                 self.contested.remove(&at);
             }
         }
+        self.vips.settle(steps);
     }
 
     /// Each claim that lost, as a rejection.

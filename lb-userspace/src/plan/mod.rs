@@ -41,6 +41,7 @@ mod slots;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod vips;
 
 use std::net::SocketAddr;
 

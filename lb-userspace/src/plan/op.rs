@@ -90,6 +90,18 @@ pub enum Op {
         /// Where.
         at: FrontendAt,
     },
+    /// Adds an address that belongs to Services alone, or changes its flags.
+    PutVip {
+        /// The address.
+        address: Address,
+        /// [`lb_common::vip::flags`].
+        flags: u32,
+    },
+    /// No Service has the address any more.
+    RemoveVip {
+        /// The address.
+        address: Address,
+    },
     /// Admits a client network to a service's load-balancer VIPs.
     PutSourceRange {
         /// Significant bits, counted as [`lb_common::source_range::prefix_length`] does.
@@ -132,7 +144,7 @@ pub enum Op {
 
 impl Op {
     /// Every [`Self::name`].
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 19] = [
         "put_backend",
         "write_slots",
         "write_name",
@@ -144,6 +156,8 @@ impl Op {
         "set_backend_weight",
         "put_frontend",
         "remove_frontend",
+        "put_vip",
+        "remove_vip",
         "put_source_range",
         "remove_source_range",
         "put_node_address",
@@ -166,6 +180,8 @@ impl Op {
             Self::SetBackendWeight { .. } => "set_backend_weight",
             Self::PutFrontend { .. } => "put_frontend",
             Self::RemoveFrontend { .. } => "remove_frontend",
+            Self::PutVip { .. } => "put_vip",
+            Self::RemoveVip { .. } => "remove_vip",
             Self::PutSourceRange { .. } => "put_source_range",
             Self::RemoveSourceRange { .. } => "remove_source_range",
             Self::PutNodeAddress { .. } => "put_node_address",

@@ -11,6 +11,7 @@ use lb_common::{
     frontend::{kind, node_address},
     service::{Service, ServiceSettings, flags},
     source_range::SourceRange,
+    vip,
 };
 
 use super::{FrontendAt, List, Op, Plan, RowName};
@@ -118,6 +119,11 @@ impl Display for Op {
                 write!(f, "put frontend {at}: service {}, {kind}", frontend.service)
             }
             Self::RemoveFrontend { at } => write!(f, "remove frontend {at}"),
+            Self::PutVip { address, flags } => {
+                write!(f, "put VIP {address:?}:")?;
+                words(*flags, VIP_FLAGS, f)
+            }
+            Self::RemoveVip { address } => write!(f, "remove VIP {address:?}"),
             Self::PutSourceRange { prefix_length, range } => {
                 write!(f, "admit ")?;
                 source_range(*prefix_length, range, f)
@@ -146,6 +152,9 @@ const BACKEND_FLAGS: &[(u32, &str)] = &[
     (backend::flags::LOCAL as u32, "here"),
     (backend::flags::LEAVING as u32, "leaving"),
 ];
+
+const VIP_FLAGS: &[(u32, &str)] =
+    &[(vip::flags::CLUSTER_IP, "ClusterIP"), (vip::flags::EXTERNAL, "external")];
 
 const SERVICE_FLAGS: &[(u32, &str)] = &[
     (flags::LIVE, "live"),

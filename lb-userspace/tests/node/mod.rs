@@ -55,7 +55,8 @@ impl Node {
                 udp_peers: 1 << 10,
                 ..Sizes::default()
             },
-            flags: if features.has(Feature::SetRetval) { flags::SET_RETVAL } else { 0 },
+            flags: if features.has(Feature::SetRetval) { flags::SET_RETVAL } else { 0 }
+                | flags::REJECT_UNUSED_PORTS,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
         };
         let programs = Programs::load(OBJECT, &settings, &pins).unwrap();

@@ -85,7 +85,7 @@ fn source_ranges_bind_the_load_balancer_and_nothing_else() {
 }
 
 #[test]
-fn without_endpoints_the_stack_answers_for_a_node_port_and_a_vip_is_dropped() {
+fn without_endpoints_everybody_is_refused() {
     let mut rig = Rig::new();
     for (parties, vip) in rig.families().into_iter().zip(["198.51.100.9", "2001:db8:51::9"]) {
         let (vip, node_port) = (at(vip.parse().unwrap(), 80), at(parties.node, 30_080));
@@ -94,13 +94,12 @@ fn without_endpoints_the_stack_answers_for_a_node_port_and_a_vip_is_dropped() {
             .at(FrontendKind::NodePort, node_port);
         rig.program([service.build()]);
         let client = at(parties.client, 40_000).to_string();
-        let syn = frame::tcp(&client, &node_port.to_string(), Tcp::Syn);
-        let outcome = rig.ingress(&syn);
-        assert_eq!((outcome.fate, outcome.bytes), (Fate::Pass, syn));
-        let before = rig.count(Counter::DropNoEndpoint);
-        let outcome = rig.ingress(&frame::tcp(&client, &vip.to_string(), Tcp::Syn));
-        assert_eq!(outcome.fate, Fate::Dropped);
-        assert_eq!(rig.count(Counter::DropNoEndpoint) - before, 3);
+        for frontend in [node_port, vip] {
+            let before = rig.count(Counter::RejectNoEndpoint);
+            let outcome = rig.ingress(&frame::tcp(&client, &frontend.to_string(), Tcp::Syn));
+            assert_eq!(outcome.fate, Fate::Sent, "{frontend}");
+            assert_eq!(rig.count(Counter::RejectNoEndpoint) - before, 3);
+        }
     }
     assert_eq!(rig.flows(), 0);
 }
@@ -119,7 +118,8 @@ fn a_list_that_names_a_free_row_is_told_and_nobody_is_sent_there() {
     rig.spoil(Op::WriteSlots { offset: 0, backends: vec![FREE] });
     let client = at(parties.client, 40_000).to_string();
     let outcome = rig.ingress(&frame::tcp(&client, &vip.to_string(), Tcp::Syn));
-    assert_eq!(outcome.fate, Fate::Dropped);
+    assert_eq!(outcome.fate, Fate::Sent, "refused");
+    assert_eq!(rig.count(Counter::RejectNoEndpoint), 3);
     assert_eq!(rig.count(Counter::TableInconsistent), 3);
     assert_eq!(rig.flows(), 0);
 }
@@ -136,7 +136,7 @@ fn a_packet_out_of_hops_is_not_routed_on_but_may_stay() {
         };
         rig.program([base("web").elsewhere(at(parties.far, 8080)).build()]);
         let before = rig.count(Counter::DropTtl);
-        assert_eq!(rig.ingress(&syn).fate, Fate::Dropped);
+        assert_eq!(rig.ingress(&syn).fate, Fate::Sent, "the client is told");
         assert_eq!(rig.count(Counter::DropTtl) - before, 3);
 
         let other = at(parties.client, 40_001).to_string();

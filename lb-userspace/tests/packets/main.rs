@@ -4,12 +4,17 @@
 //! Needs the right to load programs and to make namespaces; fails, naming the right, where it has not.
 
 mod affinity;
+mod answers;
+mod conformance;
 mod errors;
 mod external;
+mod fragments;
 mod frame;
 mod halves;
 mod hashed;
 mod known;
+mod message;
+mod ping;
 mod rig;
 #[path = "../node/service.rs"]
 #[allow(dead_code, reason = "each rung uses a part of it")]

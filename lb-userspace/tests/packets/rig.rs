@@ -9,7 +9,7 @@ use std::{
 
 use aya::{
     Pod, TestRun, TestRunOptions,
-    maps::{Map, MapData},
+    maps::{Map, MapData, PerCpuArray, PerCpuValues},
     programs::{Program, SchedClassifier, Xdp, XdpMode},
 };
 use lb_common::{
@@ -177,6 +177,30 @@ impl Rig {
         assert_eq!(xdp.bytes[14..], tc.bytes[14..], "XDP and tc");
         assert_eq!(xdp, again, "new and known");
         xdp
+    }
+
+    /// Puts a packet through tc again and again.
+    pub fn repeat(&mut self, packet: &[u8], times: usize) {
+        self.on_node(|programs, ifindex| {
+            let program = classifier(programs, names::TC_INGRESS);
+            for _ in 0..times {
+                run_tc(program, ifindex, packet);
+            }
+        });
+    }
+
+    /// Lets the programs make ICMP errors as if they had made none yet.
+    pub fn allow_errors(&mut self) {
+        let map = self.programs.object().map_mut("ICMP_CLOCK").unwrap();
+        let mut clock = PerCpuArray::<_, u64>::try_from(map).unwrap();
+        let never = vec![0; aya::util::nr_cpus().unwrap()];
+        clock.set(0, PerCpuValues::try_from(never).unwrap(), 0).unwrap();
+    }
+
+    /// What the node's external device takes.
+    pub fn set_mtu(&self, bytes: u32) {
+        let node = self.cluster.netns(NODE).unwrap();
+        node.links(async |links| links.mtu("eth0", bytes).await).unwrap();
     }
 
     /// How often something was counted.
@@ -367,11 +391,14 @@ fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
     Outcome { fate, bytes }
 }
 
+/// How much longer a packet may become: network and ICMP header.
+const ROOM: usize = 48;
+
 fn run<P>(program: &P, context: &[u8], packet: &[u8]) -> (u32, Vec<u8>)
 where
     P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = aya::programs::TestRunResult>,
 {
-    let mut bytes = vec![0; packet.len()];
+    let mut bytes = vec![0; packet.len() + ROOM];
     let result = program
         .test_run(TestRunOptions {
             data_in: Some(packet),
@@ -380,6 +407,6 @@ where
             ..Default::default()
         })
         .unwrap();
-    assert_eq!(result.data_size_out as usize, packet.len(), "the packet's size");
+    bytes.truncate(result.data_size_out as usize);
     (result.return_value, bytes)
 }

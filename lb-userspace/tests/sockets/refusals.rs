@@ -1,5 +1,6 @@
 //! What a process is told where nobody can answer, and where policy Local says no.
 
+use lb_common::counter::Counter;
 use lb_testbed::Transport;
 use lb_userspace::model::IpFamily;
 
@@ -32,6 +33,30 @@ fn without_an_endpoint_a_call_is_refused() {
     answered(&report, to, &PODS);
     rig.program_pods(&[]);
     refused_everywhere(&rig, "ECONNREFUSED");
+}
+
+#[test]
+fn a_port_of_a_cluster_ip_that_nobody_uses_is_refused_to_what_sends() {
+    let mut rig = Rig::new();
+    rig.program_pods(&PODS);
+    for place in [SHELL, NODE] {
+        for family in IpFamily::ALL {
+            let to = (cluster_ip(family).ip(), 4_711).into();
+            for transport in [Transport::Tcp, Transport::UdpUnconnected] {
+                failed(
+                    &rig.call(place, &probe(to, transport).requests(REQUESTS)),
+                    to,
+                    "ECONNREFUSED",
+                );
+            }
+            // A VIP of a load balancer may have other ports elsewhere.
+            let to = (vips(family)[1].1, 4_711).into();
+            let before = rig.node.count(Counter::SocketUnusedPort);
+            rig.call(place, &probe(to, Transport::UdpConnected).requests(1));
+            assert_eq!(rig.node.count(Counter::SocketUnusedPort), before);
+        }
+    }
+    assert_eq!(rig.node.count(Counter::SocketUnusedPort), 2 * 2 * 2 * REQUESTS);
 }
 
 #[test]

@@ -127,16 +127,19 @@ fn the_small_tables_read_back() {
     let prefix_length = prefix_length(24, false);
     let put = [
         Op::PutNodeAddress { address, flags: 1 },
+        Op::PutVip { address, flags: 2 },
         Op::PutDevice { ifindex: 7, device },
         Op::PutSourceRange { prefix_length, range },
     ];
     tables.apply(&put).unwrap();
     let contents = tables.contents().unwrap();
     assert_eq!(contents.node_addresses, [(address, 1)].into());
+    assert_eq!(contents.vips, [(address, 2)].into());
     assert_eq!(contents.devices, [(7, device)].into());
     assert_eq!(contents.source_ranges, [(prefix_length, range)]);
     let take = [
         Op::RemoveNodeAddress { address },
+        Op::RemoveVip { address },
         Op::RemoveDevice { ifindex: 7 },
         Op::RemoveSourceRange { prefix_length, range },
     ];
@@ -145,6 +148,7 @@ fn the_small_tables_read_back() {
         tables.apply(&take).unwrap();
         let contents = tables.contents().unwrap();
         assert!(contents.node_addresses.is_empty() && contents.devices.is_empty());
+        assert!(contents.vips.is_empty());
         assert_eq!(contents.source_ranges, []);
     }
 }

@@ -11,7 +11,7 @@ use rtnetlink::{
     packet_route::{
         address::{AddressAttribute, AddressFlags, CacheInfo},
         link::{BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkInfo, State},
-        route::{RouteMessage, RouteType},
+        route::{RouteAttribute, RouteMessage, RouteMetric, RouteType},
     },
 };
 use tokio::runtime::Builder;
@@ -94,6 +94,12 @@ impl Links {
         self.handle.link().change(message).execute().await.during("take down", name)
     }
 
+    /// Sets the largest packet a device takes.
+    pub async fn mtu(&self, name: &str, bytes: u32) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index(name)?).mtu(bytes).build();
+        self.handle.link().change(message).execute().await.during("set the MTU of", name)
+    }
+
     /// Makes a device a port of a bridge.
     pub async fn enslave(&self, name: &str, bridge: &str) -> Result<()> {
         let message = LinkUnspec::new_with_index(index(name)?).controller(index(bridge)?).build();
@@ -169,6 +175,15 @@ impl Links {
         let message = route(to, Some(via))?;
         let request = self.handle.route().add(message).replace();
         request.execute().await.during("add route", format_args!("{to} via {via}"))
+    }
+
+    /// Adds a route by way of a neighbour that packets of no more than so many bytes fit, in place of
+    /// one that is there.
+    pub async fn narrow_route(&self, to: IpNet, via: IpAddr, mtu: u32) -> Result<()> {
+        let mut message = route(to, Some(via))?;
+        message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+        let request = self.handle.route().add(message).replace();
+        request.execute().await.during("add route", format_args!("{to} via {via}, MTU {mtu}"))
     }
 
     /// Removes the route to a network.

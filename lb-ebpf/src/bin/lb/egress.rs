@@ -12,6 +12,7 @@ use crate::{
     hook::{Direction, Hook},
     lookup::{self, Entry},
     route::FibFamily,
+    service,
     track::{self, Take},
 };
 
@@ -26,7 +27,7 @@ impl Direction for Egress {
         H: Hook,
     {
         let key = packet.flow_key(EGRESS);
-        let Some(entry) = Entry::<F>::find(&key) else { return Ok(Verdict::Pass) };
+        let Some(entry) = Entry::<F>::find(&key) else { return nobody(packet) };
         let flow = entry.flow();
         if packet.accepts_connection() && flow.state & state::CLOSING != 0 {
             // A connection that began without us: the client calls the pod itself, from a port that
@@ -45,4 +46,19 @@ impl Direction for Egress {
         track::touch::<F>(&key, entry, packet);
         Ok(Verdict::Pass)
     }
+}
+
+/// A packet of no flow: refused if it is for a ClusterIP where no service answers. It was sent by a
+/// pod that no socket hook sees, and nobody out there would take it.
+#[inline(always)]
+fn nobody<F: Layer3 + Take>(packet: &Parsed<F>) -> Result<Verdict, Fault> {
+    let (address, port) = (packet.destination, packet.destination_port);
+    let is_new = !packet.is_tcp() || packet.opens_connection();
+    if is_new
+        && service::is_unused_cluster_ip(F::widen(address))
+        && service::frontend::<F>(address, port, packet.protocol).is_none()
+    {
+        return Err(Fault::UnusedPort);
+    }
+    Ok(Verdict::Pass)
 }

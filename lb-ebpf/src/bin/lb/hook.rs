@@ -28,6 +28,10 @@ pub trait Hook: Packet {
         destination: F::Address,
     ) -> Result<Route, Fault>;
 
+    /// Cuts the packet to `keep` bytes, and then makes it longer by `more` behind the Ethernet
+    /// header.
+    fn resize(&mut self, keep: usize, more: usize) -> Option<()>;
+
     /// Prepares the rewritten packet to leave towards its next hop.
     fn send(&mut self, next_hop: &NextHop) -> Option<Verdict>;
 }
@@ -52,11 +56,18 @@ where
     F: Layer3 + Take + FibFamily,
     H: Hook,
 {
-    let Some(packet) = F::parse(hook, ETHERNET) else { return Verdict::Pass };
-    let verdict = D::handle(hook, &packet).unwrap_or_else(Fault::verdict);
-    match verdict {
-        Verdict::LeaveToTc(counter) | Verdict::Drop(counter) => count(counter),
-        Verdict::Pass | Verdict::Unknown | Verdict::Send(_) => {}
+    let Some(packet) = F::parse(hook, ETHERNET) else { return Verdict::Other };
+    settle(D::handle(hook, &packet))
+}
+
+/// Turns faults to verdicts, and counts those that are to be counted.
+#[inline(always)]
+pub fn settle(outcome: Result<Verdict, Fault>) -> Verdict {
+    let verdict = outcome.unwrap_or_else(Fault::verdict);
+    if let Verdict::LeaveToTc(counter) | Verdict::Answer(_, counter) | Verdict::Drop(counter) =
+        verdict
+    {
+        count(counter);
     }
     verdict
 }

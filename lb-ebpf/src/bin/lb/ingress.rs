@@ -68,13 +68,32 @@ impl Direction for New {
     {
         let (address, port) = (packet.destination, packet.destination_port);
         let Some(frontend) = service::frontend::<F>(address, port, packet.protocol) else {
-            return Ok(Verdict::Pass);
+            return nobody(hook, packet);
         };
         finishable(hook, packet)?;
         let chosen = admit(packet, frontend)?;
         let (flow, route) = open(hook, packet, frontend.service, &chosen)?;
         deliver(hook, packet, flow, route)
     }
+}
+
+/// Where no service answers: refused at a VIP, which is nobody else's, so that the packet is not
+/// routed in circles; left alone at any other address.
+#[inline(always)]
+fn nobody<F, H>(hook: &H, packet: &Parsed<F>) -> Result<Verdict, Fault>
+where
+    F: Layer3 + Take,
+    H: Hook,
+{
+    if !settings::has(settings_flags::REJECT_UNUSED_PORTS) {
+        return Ok(Verdict::Pass);
+    }
+    let Some(vip) = service::vip(F::widen(packet.destination)) else { return Ok(Verdict::Pass) };
+    if !service::is_for_outside(vip) {
+        return Err(Fault::ClusterIpFromOutside);
+    }
+    finishable(hook, packet)?;
+    Err(Fault::UnusedPort)
 }
 
 /// Whether this program can rewrite the packet at all.
@@ -122,7 +141,7 @@ fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
 /// Applies what the service asks of a client outside, and chooses a backend.
 #[inline(always)]
 fn admit<F: Layer3>(packet: &Parsed<F>, frontend: Frontend) -> Result<Chosen, Fault> {
-    let nobody = Fault::NoEndpoint { node_port: frontend.kind == kind::NODE_PORT };
+    let nobody = Fault::NoEndpoint;
     let row = lookup::settings(frontend.service).filter(|row| row.flags & flags::LIVE != 0);
     let Some(row) = row else {
         count(Counter::TableInconsistent);
@@ -219,7 +238,7 @@ where
 
 /// Rewrites the packet and brings it on its way.
 #[inline(always)]
-fn deliver<F, H>(
+pub fn deliver<F, H>(
     hook: &mut H,
     packet: &Parsed<F>,
     flow: &FlowOf<F>,
@@ -229,7 +248,6 @@ where
     F: Layer3 + FibFamily,
     H: Hook,
 {
-    let stay = flow.kind == flow_kind::TO_LOCAL;
     let mut to = Rewrite {
         source: flow.source,
         destination: flow.destination,
@@ -237,16 +255,35 @@ where
         destination_port: flow.destination_port,
         hop: false,
     };
-    if stay {
+    if flow.kind == flow_kind::TO_LOCAL {
         rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
         return Ok(Verdict::Pass);
     }
+    let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
+    to.hop = true;
+    rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
+    hook.send(&next_hop).ok_or(Fault::Rewrite)
+}
+
+/// Where a packet that is to go on from here leaves, if it may.
+#[inline(always)]
+pub fn next_hop<F, H>(
+    hook: &mut H,
+    packet: &Parsed<F>,
+    source: F::Address,
+    destination: F::Address,
+    known: Option<NextHop>,
+) -> Result<NextHop, Fault>
+where
+    F: Layer3 + FibFamily,
+    H: Hook,
+{
     if packet.ttl <= 1 {
         return Err(Fault::Ttl);
     }
     let next_hop = match known {
         Some(next_hop) => next_hop,
-        None => match hook.route(packet, flow.source, flow.destination)? {
+        None => match hook.route(packet, source, destination)? {
             Route::Out(next_hop) => next_hop,
             Route::Up => return Err(Fault::NoRoute),
         },
@@ -254,9 +291,7 @@ where
     if H::TC_FOLLOWS && !takes_xdp_frames(hook, next_hop.ifindex) {
         return Err(Fault::Unfinished(Counter::XdpRoute));
     }
-    to.hop = true;
-    rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-    hook.send(&next_hop).ok_or(Fault::Rewrite)
+    Ok(next_hop)
 }
 
 /// Whether XDP may send a frame out of a device: the one it came by, where XDP is at work, and any

@@ -20,12 +20,15 @@ use lb_common::{
     source_range::{FULL_PREFIX, SourceRange},
 };
 
-use crate::maps::{FIB, SERVICES, SOCKET_ORIGIN, SOURCE_RANGES, Scratch, Tables};
+use crate::maps::{FIB, ICMP_CLOCK, SERVICES, SOCKET_ORIGIN, SOURCE_RANGES, Scratch, Tables};
 use crate::route::FibParams;
 
 /// A copy of a hash map's value.
 #[inline(always)]
-pub fn get<K, V: Copy, const N: usize>(map: &HashMap<K, V, N>, key: &K) -> Option<V> {
+pub fn get<K, V: Copy, const N: usize, const F: usize>(
+    map: &HashMap<K, V, N, F>,
+    key: &K,
+) -> Option<V> {
     // SAFETY: the element is readable (see the module's header) and copied at once.
     map.get_ptr(key).map(|value| unsafe { *value })
 }
@@ -151,6 +154,14 @@ pub fn add<const N: usize>(map: &PerCpuArray<u64, N>, index: u32, amount: u64) {
         // SAFETY: this CPU's own value, and programs do not move between CPUs while they run.
         unsafe { *value = (*value).wrapping_add(amount) };
     }
+}
+
+/// This CPU's next time to make an ICMP error, in nanoseconds.
+#[inline(always)]
+pub fn icmp_clock() -> Option<&'static mut u64> {
+    let clock = ICMP_CLOCK.get_ptr_mut(0)?;
+    // SAFETY: as in `add`.
+    Some(unsafe { &mut *clock })
 }
 
 /// This CPU's scratch room. Not to be handed on as an argument: others look at it, too, and the

@@ -7,10 +7,13 @@
 #![no_main]
 #![expect(unsafe_code, reason = "entry points and statics of an object file need it")]
 
+mod answer;
 mod count;
 mod egress;
+mod fragment;
 mod helper;
 mod hook;
+mod icmp;
 mod ingress;
 mod log;
 mod lookup;
@@ -20,6 +23,7 @@ mod service;
 mod settings;
 mod skb;
 mod sock;
+mod tc;
 mod track;
 mod xdp;
 

@@ -4,7 +4,7 @@
 
 use crate::route::FibParams;
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
     macros::btf_map,
 };
@@ -15,6 +15,7 @@ use lb_common::{
     counter::Counter,
     device::Device,
     flow::{FlowKeyOf, FlowOf},
+    fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKeyOf},
     limits,
     service::{NameCell, Service},
@@ -29,6 +30,7 @@ const NAMES_SIZE: usize = limits::NAME_CELLS as usize;
 const FRONTENDS_SIZE: usize = limits::FRONTENDS as usize;
 const FLOWS_SIZE: usize = limits::FLOWS as usize;
 const COUNTERS_SIZE: usize = Counter::ALL.len();
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 type Frontends<F> = HashMap<FrontendKeyOf<F>, Frontend, FRONTENDS_SIZE>;
@@ -47,6 +49,10 @@ static FRONTENDS_V6: Frontends<V6> = Frontends::<V6>::new();
 #[btf_map]
 pub static NODE_ADDRESSES: HashMap<Address, u32, { limits::NODE_ADDRESSES as usize }> =
     HashMap::new();
+
+/// Does this address belong to a Service and to nobody else?
+#[btf_map]
+pub static VIPS: HashMap<Address, u32, { 2 * FRONTENDS_SIZE }, NO_PREALLOC> = HashMap::new();
 
 /// What is this service, and where are its lists?
 #[btf_map]
@@ -71,6 +77,15 @@ static FLOWS_V4: Flows<V4> = Flows::<V4>::new();
 /// What becomes of this IPv6 flow's packets?
 #[btf_map]
 static FLOWS_V6: Flows<V6> = Flows::<V6>::new();
+
+/// Which ports did the first fragment of this datagram have?
+#[btf_map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, Ports, { limits::FRAGMENTS as usize }> =
+    LruHashMap::new();
+
+/// When may this CPU make the next ICMP error?
+#[btf_map]
+pub static ICMP_CLOCK: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// Which backend does this client stay with?
 #[btf_map]

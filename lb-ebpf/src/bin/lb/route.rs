@@ -1,7 +1,7 @@
 //! Where a packet leaves: the kernel's FIB.
 
 use aya_ebpf::helpers::generated::bpf_fib_lookup;
-use lb_common::{Be16, Be32, Family, Ipv6, V4, V6, device::Device};
+use lb_common::{Be16, Be32, Family, Ipv6, V4, V6, device::Device, limits};
 use lb_ebpf::{parse::Parsed, verdict::Fault};
 
 /// Where a packet goes.
@@ -125,8 +125,8 @@ impl FibFamily for V6 {
     }
 }
 
-/// Asks the FIB; the rest of its answer stays in `lookup::fib_params`. `ctx` is the context of the running program; `total_length` is 0 where the kernel
-/// knows the packet's size itself (tc, with segments yet to be cut).
+/// Asks the FIB; the rest of its answer stays in `lookup::fib_params`. `ctx` is the context of the
+/// running program; `total_length` is that of the largest packet that is to leave.
 #[inline(always)]
 pub fn lookup<F: FibFamily>(
     ctx: *mut core::ffi::c_void,
@@ -159,8 +159,14 @@ pub fn lookup<F: FibFamily>(
         SUCCESS => true,
         NO_NEIGHBOUR => false,
         NOT_FORWARDED => return Ok(Route::Up),
-        TOO_BIG => return Err(Fault::TooBig),
+        TOO_BIG => return Err(Fault::TooBig(mtu(params.total_length, total_length))),
         _ => return Err(Fault::NoRoute),
     };
     Ok(Route::Out(NextHop { ifindex: params.ifindex, resolved }))
+}
+
+/// What the next link takes: newer kernels say it in place of the length that was asked about.
+#[inline(always)]
+const fn mtu(answered: u16, asked: u16) -> u16 {
+    if answered < asked { answered } else { limits::LEAST_MTU }
 }

@@ -9,12 +9,14 @@ use lb_common::{
     run::Run,
     select,
     service::{ServiceSettings, flags},
+    settings::flags as settings_flags,
+    vip,
 };
 
 use crate::{
     count::count,
     helper, lookup,
-    maps::{AFFINITY, BACKENDS, NODE_ADDRESSES, SLOTS, Tables},
+    maps::{AFFINITY, BACKENDS, NODE_ADDRESSES, SLOTS, Tables, VIPS},
     settings,
 };
 
@@ -35,6 +37,27 @@ pub fn frontend<F: Tables>(address: F::Address, port: Be16, protocol: u8) -> Opt
     }
     let address = F::Address::default();
     lookup::get(F::frontends(), &FrontendKey { address, port, protocol, scope: scope::NODE_PORT })
+}
+
+/// The [`lb_common::vip::flags`] of an address, if it is a VIP and not the node's own besides.
+#[inline(always)]
+pub fn vip(address: Address) -> Option<u32> {
+    let flags = lookup::get(&VIPS, &address)?;
+    lookup::get(&NODE_ADDRESSES, &address).is_none().then_some(flags)
+}
+
+/// Whether a process or a pod of this node calls a ClusterIP that has nobody at this port. Other
+/// VIPs are left to the network, whose load balancer may know more of them than we do.
+#[inline(always)]
+pub fn is_unused_cluster_ip(address: Address) -> bool {
+    settings::has(settings_flags::REJECT_UNUSED_PORTS)
+        && vip(address).is_some_and(|flags| flags & vip::flags::CLUSTER_IP != 0)
+}
+
+/// Whether a VIP with these flags answers clients outside.
+#[inline(always)]
+pub fn is_for_outside(vip: u32) -> bool {
+    vip & vip::flags::EXTERNAL != 0 || settings::has(settings_flags::EXTERNAL_CLUSTER_IP)
 }
 
 /// [`frontend`] for a destination of either family in its 16-byte form.

@@ -1,4 +1,4 @@
-//! tc on an external device, both ways: the path that can always finish.
+//! A packet in a socket buffer, as tc has it; [`tc`](crate::tc) has the programs.
 //!
 //! Reads go straight to the packet; writes go through helpers, for two reasons. Only they know
 //! whether the checksum field is complete or left to the hardware. And a program that writes
@@ -7,39 +7,32 @@
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::__sk_buff,
     helpers::generated::{
-        bpf_l4_csum_replace, bpf_redirect_neigh, bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_csum_diff, bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
+        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
     },
-    macros::classifier,
     programs::TcContext,
 };
-use lb_common::{V4, V6};
+use lb_common::Protocol;
 use lb_ebpf::{
     csum::Sum,
     packet::{L4Checksum, Packet},
-    parse::{self, Network, Parsed},
+    parse::Parsed,
     verdict::{Fault, Verdict},
 };
 
 use crate::{
-    egress::Egress,
-    hook::{self, Hook},
-    ingress::{Known, New},
-    log::trace,
+    hook::Hook,
     lookup,
     route::{self, FibFamily, NextHop, Route},
 };
 
-const TC_ACT_SHOT: i32 = 2;
-/// "I have no opinion": the next program of the chain runs, and without one the packet goes on.
-const TC_ACT_UNSPEC: i32 = -1;
-/// Not an action: no flow knows the packet.
-const UNKNOWN: i32 = i32::MIN;
-
 /// A packet in a socket buffer.
-struct Skb {
-    ctx: TcContext,
+pub struct Skb {
+    /// The program's context.
+    pub ctx: TcContext,
+    /// Whether who sent the packet is on this node, and an answer goes up and not out.
+    pub from_here: bool,
     next_hop: NextHopParams,
 }
 
@@ -53,13 +46,27 @@ struct NextHopParams {
 impl Skb {
     /// As much of the packet as headers can take: Ethernet, IPv4 with options, TCP.
     const HEADERS: usize = 14 + 60 + 20;
+    /// The same for an ICMP error and what it quotes: Ethernet, twice IPv6, once with a fragment
+    /// header, ICMP, TCP.
+    const QUOTED_HEADERS: usize = 14 + 40 + 8 + 48 + 20;
 
     /// Takes the packet, its headers brought into the buffer's linear part if they are not.
     #[inline(always)]
-    fn new(ctx: TcContext) -> Self {
+    pub fn new(ctx: TcContext) -> Self {
+        Self::reaching(ctx, Self::HEADERS)
+    }
+
+    /// Takes an ICMP error with the headers it quotes.
+    #[inline(always)]
+    pub fn quoting(ctx: TcContext) -> Self {
+        Self::reaching(ctx, Self::QUOTED_HEADERS)
+    }
+
+    #[inline(always)]
+    fn reaching(ctx: TcContext, headers: usize) -> Self {
         // A short packet is all there is: pulling would copy it if it is a clone, as what TCP
         // sends is.
-        let length = ctx.len().min(Self::HEADERS as u32);
+        let length = ctx.len().min(headers as u32);
         if ctx.data() + length as usize > ctx.data_end() {
             // Whatever stays out of reach fails its bounds check later.
             // SAFETY: the program's own context; pointers into the packet are taken only later.
@@ -70,9 +77,27 @@ impl Skb {
 
     /// Takes a packet whose headers are where they should be.
     #[inline(always)]
-    fn of(ctx: TcContext) -> Self {
+    pub fn of(ctx: TcContext) -> Self {
         let next_hop = NextHopParams { family: 0, address: Default::default() };
-        Self { ctx, next_hop }
+        Self { ctx, from_here: false, next_hop }
+    }
+
+    /// Sends the packet out of a device, to the next hop that [`Hook::send`] was told of.
+    #[inline(always)]
+    pub fn redirect_to_neighbour(&mut self, ifindex: u32) -> i32 {
+        let params = (&raw mut self.next_hop).cast();
+        // SAFETY: the parameters have the layout and size of the kernel's structure.
+        unsafe { bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32 }
+    }
+
+    /// Sends the packet back to where it came from.
+    #[inline(always)]
+    pub fn turn_back(&self) -> i32 {
+        const INTO_THE_NODE: u64 = 1;
+
+        let flags = if self.from_here { INTO_THE_NODE } else { 0 };
+        // SAFETY: takes two numbers.
+        unsafe { bpf_redirect(self.ifindex(), flags) as i32 }
     }
 
     /// The address of `N` values of `T` at `offset`, if the linear part reaches that far.
@@ -99,6 +124,25 @@ impl Skb {
             )
         };
         (result == 0).then_some(())
+    }
+
+    /// Length, from the network header on, of the longest packet that this one will be sent as: a
+    /// buffer may hold many segments of a connection.
+    #[inline(always)]
+    fn longest<F: FibFamily>(&self, packet: &Parsed<F>) -> Option<u16> {
+        // SAFETY: a field of the program's own context.
+        let segment = unsafe { (*self.ctx.skb.skb).gso_size };
+        if segment == 0 {
+            return Some(packet.length);
+        }
+        let transport = if packet.protocol == Protocol::Tcp.number() {
+            let [offset_flags] = self.half_words(packet.l4.0 + 12)?;
+            let [offset, _] = offset_flags.to_ne_bytes();
+            usize::from(offset >> 4) * 4
+        } else {
+            8
+        };
+        Some((packet.l4.0 - packet.l3.0 + transport) as u16 + segment as u16)
     }
 
     #[inline(always)]
@@ -137,6 +181,24 @@ impl Packet for Skb {
     #[inline(always)]
     fn set_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Option<()> {
         self.store(offset, &words)
+    }
+
+    #[inline(always)]
+    fn sum<const N: usize>(&self, offset: usize) -> Option<Sum> {
+        let bytes = self.at::<u8, N>(offset)?;
+        // SAFETY: `at` checked the bounds, and the helper only reads.
+        let sum = unsafe {
+            bpf_csum_diff(core::ptr::null_mut(), 0, bytes.cast_mut().cast(), N as u32, 0)
+        };
+        (sum >= 0).then_some(Sum::ZERO.word(sum as u32))
+    }
+
+    #[inline(always)]
+    fn sum_changed(&mut self, difference: Sum) -> Option<()> {
+        // Refused where there is no such sum, which is as good.
+        // SAFETY: the program's own context.
+        unsafe { bpf_csum_update(self.ctx.skb.skb, difference.to_u32()) };
+        Some(())
     }
 
     #[inline(always)]
@@ -185,7 +247,22 @@ impl Hook for Skb {
         destination: F::Address,
     ) -> Result<Route, Fault> {
         let ifindex = self.ifindex();
-        route::lookup(self.ctx.as_ptr(), ifindex, 0, packet, source, destination)
+        let length = self.longest(packet).ok_or(Fault::Rewrite)?;
+        route::lookup(self.ctx.as_ptr(), ifindex, length, packet, source, destination)
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, keep: usize, more: usize) -> Option<()> {
+        const BEHIND_ETHERNET: u32 = 1;
+
+        let skb = self.ctx.skb.skb;
+        // SAFETY: the program's own context; every access to the packet looks at its bounds anew.
+        unsafe {
+            let cut = bpf_skb_change_tail(skb, keep as u32, 0) == 0;
+            let grown = more == 0 || bpf_skb_adjust_room(skb, more as i32, BEHIND_ETHERNET, 0) == 0;
+            let linear = bpf_skb_pull_data(skb, (keep + more) as u32) == 0;
+            (cut && grown && linear).then_some(())
+        }
     }
 
     #[inline(always)]
@@ -194,73 +271,4 @@ impl Hook for Skb {
         self.next_hop = NextHopParams { family: answer.family(), address: answer.address() };
         Some(Verdict::Send(next_hop.ifindex))
     }
-}
-
-/// What tc is to do with a packet after our verdict.
-#[inline(always)]
-fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
-    match verdict {
-        Verdict::Unknown => UNKNOWN,
-        Verdict::Pass | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
-        Verdict::Send(ifindex) => {
-            let params = (&raw mut skb.next_hop).cast();
-            // SAFETY: the parameters have the layout and size of the kernel's structure.
-            unsafe {
-                bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32
-            }
-        }
-        Verdict::Drop(counter) => {
-            trace!(&skb.ctx, "tc drop {}", counter.label());
-            TC_ACT_SHOT
-        }
-    }
-}
-
-/// Ingress of an external device.
-#[classifier]
-pub fn tc_ingress(ctx: TcContext) -> i32 {
-    let skb = Skb::new(ctx);
-    match parse::network(&skb) {
-        Network::V4 => match tc_known_v4(skb.ctx.skb.skb) {
-            UNKNOWN => tc_new_v4(skb.ctx.skb.skb),
-            action => action,
-        },
-        Network::V6 => match tc_known_v6(skb.ctx.skb.skb) {
-            UNKNOWN => tc_new_v6(skb.ctx.skb.skb),
-            action => action,
-        },
-        Network::Other => TC_ACT_UNSPEC,
-    }
-}
-
-/// Egress of an external device.
-#[classifier]
-pub fn tc_egress(ctx: TcContext) -> i32 {
-    let skb = Skb::new(ctx);
-    match parse::network(&skb) {
-        Network::V4 => tc_egress_v4(skb.ctx.skb.skb),
-        Network::V6 => tc_egress_v6(skb.ctx.skb.skb),
-        Network::Other => TC_ACT_UNSPEC,
-    }
-}
-
-macro_rules! for_family {
-    ($($name:ident: $direction:ty, $family:ty;)*) => {$(
-        #[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $name(ctx: *mut __sk_buff) -> i32 {
-            let mut skb = Skb::of(TcContext::new(ctx));
-            let verdict = hook::run::<$direction, $family, _>(&mut skb);
-            act(&mut skb, verdict)
-        }
-    )*};
-}
-
-for_family! {
-    tc_known_v4: Known, V4;
-    tc_known_v6: Known, V6;
-    tc_new_v4: New, V4;
-    tc_new_v6: New, V6;
-    tc_egress_v4: Egress, V4;
-    tc_egress_v6: Egress, V6;
 }

@@ -290,7 +290,8 @@ pub fn idle_s<F: Family>(flow: &FlowOf<F>) -> u32 {
     seconds().wrapping_sub(flow.seen_s)
 }
 
+/// Seconds of the monotonic clock.
 #[inline(always)]
-fn seconds() -> u32 {
+pub fn seconds() -> u32 {
     (helper::now_ns() / 1_000_000_000) as u32
 }

@@ -3,19 +3,24 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::{xdp_action, xdp_md},
-    helpers::generated::bpf_redirect,
+    helpers::generated::{bpf_csum_diff, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     macros::xdp,
     programs::XdpContext,
 };
-use lb_common::{V4, V6, counter::Counter};
+use lb_common::{V4, V6, counter::Counter, flow::hook::INGRESS};
 use lb_ebpf::{
+    answer::Answer,
+    csum::Sum,
+    fragment::{Fragmented, Part},
     packet::Packet,
     parse::{self, Network, Parsed},
     verdict::{Fault, Verdict},
 };
 
 use crate::{
+    answer, fragment,
     hook::{self, Hook},
+    icmp,
     ingress::{Known, New},
     log::trace,
     lookup,
@@ -61,6 +66,14 @@ impl Packet for Frame {
         // SAFETY: `at` checked the bounds; the kernel's BPF does unaligned stores.
         self.at(offset).map(|place| unsafe { *place = words })
     }
+
+    #[inline(always)]
+    fn sum<const N: usize>(&self, offset: usize) -> Option<Sum> {
+        let bytes = self.at::<u8, N>(offset)?;
+        // SAFETY: `at` checked the bounds.
+        let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, bytes.cast(), N as u32, 0) };
+        (sum >= 0).then_some(Sum::ZERO.word(sum as u32))
+    }
 }
 
 impl Hook for Frame {
@@ -86,8 +99,28 @@ impl Hook for Frame {
                 Err(Fault::Unfinished(Counter::XdpRoute))
             }
             Ok(route) => Ok(route),
+            Err(Fault::TooBig(mtu)) => Err(Fault::TooBig(mtu)),
             Err(_) => Err(Fault::Unfinished(Counter::XdpRoute)),
         }
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, keep: usize, more: usize) -> Option<()> {
+        let length = self.0.data_end() - self.0.data();
+        let less = length.checked_sub(keep)?;
+        // SAFETY: the program's own context; every access to the packet looks at its bounds anew.
+        if unsafe { bpf_xdp_adjust_tail(self.0.ctx, -(less as i32)) } != 0 {
+            return None;
+        }
+        if more == 0 {
+            return Some(());
+        }
+        let ethernet = self.half_words::<7>(0)?;
+        // SAFETY: as above.
+        if unsafe { bpf_xdp_adjust_head(self.0.ctx, -(more as i32)) } != 0 {
+            return None;
+        }
+        self.set_half_words(0, ethernet)
     }
 
     #[inline(always)]
@@ -99,15 +132,21 @@ impl Hook for Frame {
 
 /// Not an action: no flow knows the frame.
 const UNKNOWN: u32 = u32::MAX;
+/// Not an action: it is neither TCP nor UDP.
+const OTHER: u32 = u32::MAX - 1;
 
 /// What XDP is to do with a frame after our verdict.
 #[inline(always)]
 fn act(frame: &Frame, verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Unknown => UNKNOWN,
+        Verdict::Other => OTHER,
+        Verdict::Answer(answer, _) => answer.code(),
         Verdict::Pass | Verdict::LeaveToTc(_) => xdp_action::XDP_PASS,
         // SAFETY: takes two numbers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
+        // SAFETY: takes two numbers.
+        Verdict::Back => unsafe { bpf_redirect(frame.ifindex(), 0) as u32 },
         Verdict::Drop(counter) => {
             trace!(&frame.0, "xdp drop {}", counter.label());
             xdp_action::XDP_DROP
@@ -120,33 +159,65 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
 pub fn xdp_ingress(ctx: XdpContext) -> u32 {
     let frame = Frame(ctx);
     match parse::network(&frame) {
-        Network::V4 => match xdp_known_v4(frame.0.ctx) {
-            UNKNOWN => xdp_new_v4(frame.0.ctx),
-            action => action,
-        },
-        Network::V6 => match xdp_known_v6(frame.0.ctx) {
-            UNKNOWN => xdp_new_v6(frame.0.ctx),
-            action => action,
-        },
+        Network::V4 => way_v4(&frame),
+        Network::V6 => way_v6(&frame),
         Network::Other => xdp_action::XDP_PASS,
     }
 }
 
+/// A function for each thing that may be done with a frame of a family, and the way from one to the
+/// next. Called and not inlined: see [`hook::run`].
 macro_rules! for_family {
-    ($($name:ident: $direction:ty, $family:ty;)*) => {$(
+    (
+        $family:ty, $way:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $answer:ident
+    ) => {
+        #[inline(always)]
+        fn $way(frame: &Frame) -> u32 {
+            let ctx = frame.0.ctx;
+            let mut action = UNKNOWN;
+            if <$family>::part(frame) != Part::Whole {
+                action = $fragment(ctx);
+            }
+            if action == UNKNOWN {
+                action = $known(ctx);
+            }
+            match action {
+                OTHER => action = $icmp(ctx),
+                UNKNOWN => action = $new(ctx),
+                _ => {}
+            }
+            if Answer::from_code(action).is_some() {
+                action = $answer(ctx, action);
+            }
+            action
+        }
+
+        called!($fragment, |frame| fragment::run::<$family, _>(frame, INGRESS));
+        called!($known, |frame| hook::run::<Known, $family, _>(frame));
+        called!($icmp, |frame| icmp::run::<$family, _>(frame, INGRESS));
+        called!($new, |frame| hook::run::<New, $family, _>(frame));
+        called!($answer, |frame, code: u32| answer::run::<$family, _>(frame, code));
+    };
+}
+
+macro_rules! called {
+    ($name:ident, |$frame:ident $(, $argument:ident: $type:ty)?| $verdict:expr) => {
         #[unsafe(no_mangle)]
         #[inline(never)]
-        extern "C" fn $name(ctx: *mut xdp_md) -> u32 {
+        extern "C" fn $name(ctx: *mut xdp_md $(, $argument: $type)?) -> u32 {
             let mut frame = Frame(XdpContext::new(ctx));
-            let verdict = hook::run::<$direction, $family, _>(&mut frame);
+            let $frame = &mut frame;
+            let verdict = $verdict;
             act(&frame, verdict)
         }
-    )*};
+    };
 }
 
 for_family! {
-    xdp_known_v4: Known, V4;
-    xdp_known_v6: Known, V6;
-    xdp_new_v4: New, V4;
-    xdp_new_v6: New, V6;
+    V4, way_v4:
+    xdp_fragment_v4, xdp_known_v4, xdp_icmp_v4, xdp_new_v4, xdp_answer_v4
+}
+for_family! {
+    V6, way_v6:
+    xdp_fragment_v6, xdp_known_v6, xdp_icmp_v6, xdp_new_v6, xdp_answer_v6
 }

@@ -190,6 +190,7 @@ impl Bench {
     pub(super) fn check(&self, wanted: &BTreeMap<ServiceName, Vec<ServicePort>>) {
         assert_eq!(self.image.view(), super::image::expected_view(wanted));
         assert_eq!(self.planner.usage(), self.image.usage());
+        self.image.check_vips();
     }
 
     pub(super) fn rejections(&self) -> Vec<String> {

@@ -10,10 +10,11 @@ use std::{
 use lb_common::{
     Be32,
     backend::{self, Backend},
-    frontend,
+    frontend::{self, kind},
     run::Run,
     service::{NameCell, Service, ServiceSettings, flags},
     source_range::SourceRange,
+    vip,
 };
 
 use super::super::{
@@ -116,6 +117,12 @@ impl Image {
                 assert!(count <= self.capacities.frontends as usize, "{op}: E2BIG");
             }
             Op::RemoveFrontend { at } => assert!(self.frontends.remove(at).is_some(), "{op}"),
+            Op::PutVip { address, flags } => {
+                assert_ne!(self.rest.vips.insert(*address, *flags), Some(*flags), "{op}");
+            }
+            Op::RemoveVip { address } => {
+                assert!(self.rest.vips.remove(address).is_some(), "{op}");
+            }
             Op::PutSourceRange { prefix_length, range } => {
                 assert!(self.ranges.insert((*prefix_length, *range)), "{op}");
                 let count = self.ranges.len();
@@ -186,6 +193,7 @@ impl Image {
             names: self.names.clone(),
             frontends: self.frontends.iter().map(|(at, frontend)| (*at, *frontend)).collect(),
             source_ranges: self.ranges.iter().copied().collect(),
+            vips: self.rest.vips.clone(),
             node_addresses: self.rest.node_addresses.clone(),
             devices: self.rest.devices.clone(),
         }
@@ -234,6 +242,20 @@ impl Image {
             tables.insert(at.to_string(), format!("{cluster:?} {local:?}"));
         }
         tables
+    }
+
+    /// Insists that the VIPs are the addresses of the frontends, and how they are reached.
+    #[track_caller]
+    pub(super) fn check_vips(&self) {
+        let mut expected = BTreeMap::new();
+        for (at, frontend) in &self.frontends {
+            let Some(address) = at.address() else { continue };
+            *expected.entry(address.into()).or_default() |= match frontend.kind {
+                kind::CLUSTER_IP => vip::flags::CLUSTER_IP,
+                _ => vip::flags::EXTERNAL,
+            };
+        }
+        assert_eq!(self.rest.vips, expected);
     }
 
     /// What is not blank, whether or not anything leads there.

@@ -41,6 +41,7 @@ fn a_new_service_is_written_from_its_far_end() {
             "put service 0: cluster 0+2#1, local 0+0#0, name 0+1, TCP live",
             "put frontend 10.96.0.1:80/TCP: service 0, ClusterIP",
             "put frontend IPv4 NodePort 30080/TCP: service 0, NodePort",
+            "put VIP 10.96.0.1: ClusterIP",
         ],
     );
 }
@@ -52,6 +53,7 @@ fn a_service_that_goes_is_cut_off_first_and_cleared_after_the_grace_period() {
     assert_eq!(
         bench.plan([gone("web")]),
         "remove frontend 10.96.0.1:80/TCP\n\
+         remove VIP 10.96.0.1\n\
          flag backend 0: leaving\n"
     );
     assert_eq!(
@@ -157,7 +159,9 @@ fn frontends_come_and_go_alone() {
         [web().external_ip("192.0.2.8", 80)],
         &[
             "remove frontend 192.0.2.7:80/TCP",
+            "remove VIP 192.0.2.7",
             "put frontend 192.0.2.8:80/TCP: service 0, external IP",
+            "put VIP 192.0.2.8: external",
         ],
     );
     check(

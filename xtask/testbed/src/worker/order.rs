@@ -109,6 +109,8 @@ pub struct Probe {
     pub record: bool,
     /// Let connect() of a TCP socket block, as most programs do.
     pub blocking: bool,
+    /// Size of a TCP answer to ask for, if larger than the shortest.
+    pub download_bytes: usize,
     /// Size of a UDP request, if larger than the shortest; the answer is at least as large.
     pub datagram_bytes: usize,
 }
@@ -127,6 +129,7 @@ impl Probe {
             most_failures: u64::MAX,
             record: false,
             blocking: false,
+            download_bytes: 0,
             datagram_bytes: 0,
         }
     }
@@ -189,6 +192,11 @@ impl Probe {
     /// Over sockets whose connect() blocks.
     pub fn blocking(self) -> Self {
         Self { blocking: true, ..self }
+    }
+
+    /// With answers of this size.
+    pub fn download_bytes(self, bytes: usize) -> Self {
+        Self { download_bytes: bytes, ..self }
     }
 
     /// With datagrams of this size.

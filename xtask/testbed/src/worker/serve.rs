@@ -72,7 +72,8 @@ async fn answer(mut stream: TcpStream, name: Rc<str>) -> io::Result<()> {
     while received.len() < LARGEST_REQUEST && stream.read_buf(&mut received).await? > 0 {
         while let Some(request) = http::request(&received) {
             received.drain(..request.length);
-            stream.write_all(http::response(&line, request.keep_alive).as_bytes()).await?;
+            let response = http::response(&line, request.keep_alive, request.wanted);
+            stream.write_all(response.as_bytes()).await?;
             if !request.keep_alive {
                 return stream.shutdown().await;
             }

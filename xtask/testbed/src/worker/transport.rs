@@ -82,13 +82,17 @@ impl<'a> Client<'a> {
 
     fn http(&mut self, mut socket: &Socket) -> io::Result<Answered> {
         let from = address(&socket.peer_addr()?)?;
-        socket.write_all(http::get(&self.order.to.to_string(), self.order.reuse).as_bytes())?;
+        let (host, wanted) = (self.order.to.to_string(), self.order.download_bytes);
+        socket.write_all(http::get(&host, self.order.reuse, wanted).as_bytes())?;
         self.buffer.clear();
-        let mut part = [0; 1024];
+        let mut part = [0; 16 * 1024];
         loop {
             let length = socket.read(&mut part)?;
             self.buffer.extend_from_slice(&part[..length]);
             if let Some(body) = http::body(&self.buffer) {
+                if body.len() < wanted {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
                 let seen = parse(body)?;
                 if !self.order.reuse {
                     // The server closes first, so that its side and not ours waits out the

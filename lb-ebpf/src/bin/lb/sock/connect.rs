@@ -1,12 +1,12 @@
 //! `connect()`: the choice is made here, and nothing of ours touches the connection afterwards.
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
-use lb_common::{counter::Counter, socket::Origin};
+use lb_common::{Protocol, counter::Counter, socket::Origin};
 use lb_ebpf::verdict::Refusal;
 
 use super::{
     address::{self, HookFamily, Inet, Inet6},
-    finish, frontend, pick,
+    finish, frontend, nobody, pick,
 };
 use crate::{count::count, lookup};
 
@@ -14,7 +14,10 @@ use crate::{count::count, lookup};
 fn connect<H: HookFamily>(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let (asked, asked_port) = (H::address(ctx), address::port(ctx));
     let Some(frontend) = frontend(asked, asked_port, address::protocol(ctx)) else {
-        return Ok(());
+        // A UDP socket may be connected only to learn which source address it would have: resolvers
+        // do that, and it is what is sent that is refused.
+        let sends = address::protocol(ctx) == Protocol::Tcp.number();
+        return if sends { nobody(asked) } else { Ok(()) };
     };
     let chosen = pick::<H>(ctx, frontend)?;
     H::set_address(ctx, chosen.backend.address);

@@ -66,6 +66,12 @@ fn frontend(address: Address, port: Be16, protocol: u8) -> Option<Frontend> {
     service::frontend_of_either(address, port, protocol)
 }
 
+/// What becomes of a call that no frontend answers.
+#[inline(always)]
+fn nobody(address: Address) -> Result<(), Refusal> {
+    if service::is_unused_cluster_ip(address) { Err(Refusal::UnusedPort) } else { Ok(()) }
+}
+
 /// Applies what the service asks of a process on this node, and chooses a backend.
 ///
 /// To an external frontend with policy Local, processes on the node are as if they had gone out to

@@ -12,7 +12,7 @@ use lb_ebpf::verdict::Refusal;
 
 use super::{
     address::{self, HookFamily, Inet, Inet6},
-    finish, frontend, pick,
+    finish, frontend, nobody, pick,
 };
 use crate::{count::count, helper, lookup, maps::UDP_PEERS, service};
 
@@ -20,7 +20,7 @@ use crate::{count::count, helper, lookup, maps::UDP_PEERS, service};
 fn sendmsg<H: HookFamily>(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let (asked, asked_port) = (H::address(ctx), address::port(ctx));
     let Some(frontend) = frontend(asked, asked_port, address::protocol(ctx)) else {
-        return Ok(());
+        return nobody(asked);
     };
     let cookie = helper::socket_cookie(ctx);
     let there = key(cookie, asked, asked_port, side::FRONTEND);

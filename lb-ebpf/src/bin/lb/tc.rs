@@ -1,0 +1,159 @@
+//! tc on an external device, both ways: the path that can always finish.
+
+use aya_ebpf::{bindings::__sk_buff, macros::classifier, programs::TcContext};
+use lb_common::{
+    V4, V6,
+    flow::hook::{EGRESS, INGRESS},
+};
+use lb_ebpf::{
+    answer::Answer,
+    fragment::{Fragmented, Part},
+    parse::{self, Network},
+    verdict::Verdict,
+};
+
+use crate::{
+    answer,
+    egress::Egress,
+    fragment, hook, icmp,
+    ingress::{Known, New},
+    log::trace,
+    skb::Skb,
+};
+
+const TC_ACT_SHOT: i32 = 2;
+/// "I have no opinion": the next program of the chain runs, and without one the packet goes on.
+const TC_ACT_UNSPEC: i32 = -1;
+/// Not an action: no flow knows the packet.
+const UNKNOWN: i32 = i32::MIN;
+/// Not an action: it is neither TCP nor UDP.
+const OTHER: i32 = i32::MIN + 1;
+/// Beside an answer's code: for who is on this node.
+const FROM_HERE: u32 = 1 << 31;
+
+/// What tc is to do with a packet after our verdict.
+#[inline(always)]
+fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
+    match verdict {
+        Verdict::Unknown => UNKNOWN,
+        Verdict::Other => OTHER,
+        Verdict::Answer(answer, _) => answer.code() as i32,
+        Verdict::Back => skb.turn_back(),
+        Verdict::Pass | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
+        Verdict::Send(ifindex) => skb.redirect_to_neighbour(ifindex),
+        Verdict::Drop(counter) => {
+            trace!(&skb.ctx, "tc drop {}", counter.label());
+            TC_ACT_SHOT
+        }
+    }
+}
+
+/// Ingress of an external device.
+#[classifier]
+pub fn tc_ingress(ctx: TcContext) -> i32 {
+    let skb = Skb::new(ctx);
+    match parse::network(&skb) {
+        Network::V4 => ingress_v4(&skb),
+        Network::V6 => ingress_v6(&skb),
+        Network::Other => TC_ACT_UNSPEC,
+    }
+}
+
+/// Egress of an external device.
+#[classifier]
+pub fn tc_egress(ctx: TcContext) -> i32 {
+    let skb = Skb::new(ctx);
+    match parse::network(&skb) {
+        Network::V4 => egress_v4(&skb),
+        Network::V6 => egress_v6(&skb),
+        Network::Other => TC_ACT_UNSPEC,
+    }
+}
+
+/// A function for each thing that may be done with a packet of a family, and the way from one to
+/// the next. Called and not inlined: see [`hook::run`].
+macro_rules! for_family {
+    (
+        $family:ty, $in:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $answer:ident;
+        $out:ident: $out_fragment:ident, $reply:ident, $out_icmp:ident
+    ) => {
+        #[inline(always)]
+        fn $in(skb: &Skb) -> i32 {
+            let ctx = skb.ctx.skb.skb;
+            let mut action = UNKNOWN;
+            if <$family>::part(skb) != Part::Whole {
+                action = $fragment(ctx);
+            }
+            if action == UNKNOWN {
+                action = $known(ctx);
+            }
+            match action {
+                OTHER => action = $icmp(ctx),
+                UNKNOWN => action = $new(ctx),
+                _ => {}
+            }
+            if Answer::from_code(action as u32).is_some() {
+                action = $answer(ctx, action as u32);
+            }
+            action
+        }
+
+        #[inline(always)]
+        fn $out(skb: &Skb) -> i32 {
+            let ctx = skb.ctx.skb.skb;
+            let mut action = UNKNOWN;
+            if <$family>::part(skb) != Part::Whole {
+                action = $out_fragment(ctx);
+            }
+            if action == UNKNOWN {
+                action = $reply(ctx);
+            }
+            if action == OTHER {
+                action = $out_icmp(ctx);
+            }
+            if Answer::from_code(action as u32).is_some() {
+                action = $answer(ctx, action as u32 | FROM_HERE);
+            }
+            action
+        }
+
+        called!($fragment, Skb::of, |skb| fragment::run::<$family, _>(skb, INGRESS));
+        called!($known, Skb::of, |skb| hook::run::<Known, $family, _>(skb));
+        called!($icmp, Skb::quoting, |skb| icmp::run::<$family, _>(skb, INGRESS));
+        called!($new, Skb::of, |skb| hook::run::<New, $family, _>(skb));
+        called!($answer, Skb::of, |skb, code: u32| {
+            skb.from_here = code & FROM_HERE != 0;
+            answer::run::<$family, _>(skb, code & !FROM_HERE)
+        });
+        called!($out_fragment, Skb::of, |skb| fragment::run::<$family, _>(skb, EGRESS));
+        called!($reply, Skb::of, |skb| hook::run::<Egress, $family, _>(skb));
+        called!($out_icmp, Skb::quoting, |skb| {
+            skb.from_here = true;
+            icmp::run::<$family, _>(skb, EGRESS)
+        });
+    };
+}
+
+macro_rules! called {
+    ($name:ident, $take:path, |$skb:ident $(, $argument:ident: $type:ty)?| $verdict:expr) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name(ctx: *mut __sk_buff $(, $argument: $type)?) -> i32 {
+            let mut skb = $take(TcContext::new(ctx));
+            let $skb = &mut skb;
+            let verdict = $verdict;
+            act(&mut skb, verdict)
+        }
+    };
+}
+
+for_family! {
+    V4, ingress_v4:
+    tc_fragment_v4, tc_known_v4, tc_icmp_v4, tc_new_v4, tc_answer_v4;
+    egress_v4: tc_egress_fragment_v4, tc_egress_v4, tc_egress_icmp_v4
+}
+for_family! {
+    V6, ingress_v6:
+    tc_fragment_v6, tc_known_v6, tc_icmp_v6, tc_new_v6, tc_answer_v6;
+    egress_v6: tc_egress_fragment_v6, tc_egress_v6, tc_egress_icmp_v6
+}
