@@ -413,3 +413,39 @@ fn health_checks_follow_the_write_not_the_news() {
     bench.turn([news(&[])]);
     check(&bench, &[]);
 }
+
+#[test]
+fn what_is_primary_follows_the_routes_until_the_cluster_says() {
+    let node = |addresses: &[&str]| {
+        let internal_ips = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Event::Node(NodeNews { zone: None, internal_ips, eligible: true, exists: true })
+    };
+    let mut bench = Bench::new(&FakeTables::default());
+    bench.reconciler.parts.node_port_addresses =
+        NodePortAddresses { primary: true, ..Default::default() };
+    let mut picture = Picture::default();
+    let web = service("web")
+        .kind(ServiceType::LoadBalancer)
+        .cluster_ip("10.96.0.1")
+        .load_balancer_ip("198.51.100.1")
+        .source_range("203.0.113.0/24")
+        .port("http", 80)
+        .build();
+    picture.services.insert(web.name.clone(), Arc::new(web));
+    let (picture, rejections, triggers) = (Arc::new(picture), Arc::new([]), Vec::new());
+    let news = Event::News(News { picture, rejections, complete: true, triggers });
+    bench.turn([Event::GraceOver, news, network(&["192.0.2.1", "203.0.113.7"])]);
+    let open = |bench: &Bench| {
+        let rows = bench.content().node_addresses;
+        let open = rows.iter().filter(|(_, flags)| **flags != 0);
+        open.map(|(address, _)| IpAddr::from(*address).to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(open(&bench), ["192.0.2.1"], "the device's own");
+    assert_eq!(bench.content().source_ranges.len(), 1);
+    bench.turn([node(&["203.0.113.7"])]);
+    assert_eq!(open(&bench), ["203.0.113.7"]);
+    assert_eq!(bench.content().source_ranges.len(), 2, "the node is let in, and so is its VIP");
+    bench.turn([node(&["192.0.2.1"])]);
+    assert_eq!(open(&bench), ["192.0.2.1"]);
+    assert_eq!(bench.content().source_ranges.len(), 1);
+}

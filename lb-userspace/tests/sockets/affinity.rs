@@ -178,3 +178,18 @@ fn a_client_is_let_go_when_its_timeout_is_over() {
     });
     assert!(moved, "never let go");
 }
+
+#[test]
+fn every_new_connection_begins_the_timeout_anew() {
+    let mut rig = Rig::new();
+    rig.program(|rig, protocol, family| {
+        rig.with(rig.bare(protocol, family).affinity(2), family, &PODS)
+    });
+    let tcp = probe(cluster_ip(IpFamily::V4), lb_testbed::Transport::Tcp);
+    let first = rig.call(SHELL, &tcp).answers[0].pod.clone();
+    // Some four timeouts long; one that did not slide would be missed once in 81.
+    for _ in 0..14 {
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        assert_eq!(rig.call(SHELL, &tcp).answers[0].pod, first);
+    }
+}

@@ -1,6 +1,11 @@
 //! Every address of a service, over every kind of socket.
 
-use crate::rig::{NODE, PODS, Rig, SHELL, TRANSPORTS, answered, own_addresses, probe};
+use std::net::IpAddr;
+
+use lb_testbed::Transport;
+use lb_userspace::model::IpFamily;
+
+use crate::rig::{NODE, PODS, Rig, SHELL, TRANSPORTS, answered, cluster_ip, own_addresses, probe};
 
 /// Enough that a pod which is asked by chance alone is asked at least once, but for one run in
 /// ten million.
@@ -52,6 +57,36 @@ fn a_pod_that_is_sent_to_itself_gets_an_answer() {
     for to in rig.everywhere() {
         for transport in TRANSPORTS {
             answered(&rig.call(PODS[0], &probe(to, transport)), to, &PODS[..1]);
+        }
+    }
+}
+
+#[test]
+fn an_endpoint_sees_the_address_that_its_caller_would_have_called_it_from() {
+    let mut rig = Rig::new();
+    rig.program_pods(&PODS);
+    let host = rig.cluster.bridge_addresses(NODE).unwrap();
+    for to in IpFamily::ALL.map(cluster_ip) {
+        let of_family = |ip: &IpAddr| ip.is_ipv4() == to.is_ipv4();
+        let pod = rig.cluster.addresses(SHELL).unwrap();
+        for (place, own) in [(SHELL, pod), (NODE, &host[..])] {
+            let own = own.iter().copied().find(of_family).unwrap();
+            for transport in TRANSPORTS {
+                let report = rig.call(place, &probe(to, transport).requests(REQUESTS));
+                assert_eq!(report.by_peer().into_keys().collect::<Vec<_>>(), [own], "{to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_datagram_of_2000_bytes_is_answered() {
+    let mut rig = Rig::new();
+    rig.program_pods(&PODS);
+    for to in rig.everywhere() {
+        for transport in [Transport::UdpConnected, Transport::UdpUnconnected] {
+            let large = probe(to, transport).requests(REQUESTS).datagram_bytes(2_000);
+            answered(&rig.call(SHELL, &large), to, &PODS);
         }
     }
 }

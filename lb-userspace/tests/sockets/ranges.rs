@@ -33,3 +33,19 @@ fn a_socket_is_admitted_by_the_address_it_is_bound_to() {
         failed(&rig.call(SHELL, &bound), to, "EHOSTUNREACH");
     }
 }
+
+#[test]
+fn who_is_not_let_in_is_told_so_whether_or_not_there_are_endpoints() {
+    let mut rig = Rig::new();
+    let [_, _, (_, balancer)] = vips(IpFamily::V4);
+    let (to, caller) = ((balancer, PORT).into(), rig.address(SHELL, IpFamily::V4));
+    let empty = |range: &str| {
+        let port = port("ranges", Protocol::Tcp, IpFamily::V4).source_range(range);
+        port.at(FrontendKind::LoadBalancer, to).build()
+    };
+    let bound = probe(to, Transport::Tcp).from(caller);
+    rig.node.program([empty("192.0.2.0/24")]);
+    failed(&rig.call(SHELL, &bound), to, "EHOSTUNREACH");
+    rig.node.program([empty(&ipnet::IpNet::from(caller).to_string())]);
+    failed(&rig.call(SHELL, &bound), to, "ECONNREFUSED");
+}

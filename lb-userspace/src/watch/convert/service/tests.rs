@@ -246,7 +246,11 @@ fn only_vips_of_a_load_balancer_count() {
         "status.loadBalancer.ingress[5].ip: 0.0.0.0 is the unspecified address, \
          which can be neither a frontend nor an endpoint",
     ];
-    let spec = json!({"type": "LoadBalancer"});
+    let spec = json!({
+        "type": "LoadBalancer",
+        "loadBalancerIP": "198.51.100.9",
+        "loadBalancerClass": "example.test/other",
+    });
     let service = check_notes(spec, status.clone(), &notes);
     let expected: [IpAddr; 2] = [[198, 51, 100, 1].into(), [198, 51, 100, 2].into()];
     assert_eq!(service.load_balancer_ips, expected);
