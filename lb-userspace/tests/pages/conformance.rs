@@ -62,10 +62,10 @@ fn names(source: &str) -> Vec<String> {
     for line in source.lines().map(str::trim) {
         if line == "#[test]" || line.starts_with("#[tokio::test") {
             marked = true;
-        } else if let Some(rest) = line.trim_start_matches("async ").strip_prefix("fn ") {
-            if std::mem::take(&mut marked) {
-                found.extend(rest.split_once('(').map(|(name, _)| name.to_owned()));
-            }
+        } else if let Some(rest) = line.trim_start_matches("async ").strip_prefix("fn ")
+            && std::mem::take(&mut marked)
+        {
+            found.extend(rest.split_once('(').map(|(name, _)| name.to_owned()));
         }
     }
     found
