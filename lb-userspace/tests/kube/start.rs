@@ -49,7 +49,7 @@ fn an_agent_that_starts_without_a_server_keeps_what_the_last_one_wrote() {
     agent.kill().unwrap();
     stage.api.stop();
     let agent = stage.begin("node1");
-    until_logged(&agent, &["lost the API server"]);
+    until_logged(&agent, &["cannot follow the API server"]);
     thread::sleep(A_WHILE);
     stage.assert_who(WEB, Some(&["one"]));
     stage.put_endpoints("web", &["two"]);
