@@ -41,3 +41,25 @@ fn an_object_with_a_field_of_the_wrong_type_is_named_and_harms_nobody_else() {
     until_exact(&agent, &stage.api, PATIENCE);
     assert_unharmed(traffic);
 }
+
+#[test]
+fn an_event_on_the_service_tells_of_a_health_check_port_that_is_taken() {
+    const TAKEN: u16 = 32_000;
+    let stage = Stage::new(1);
+    let _other = stage.cluster.serve("node1", &[TAKEN], &[]).unwrap();
+    let mut public = service("public", "10.96.0.20");
+    public["spec"]["type"] = json!("LoadBalancer");
+    public["spec"]["externalTrafficPolicy"] = json!("Local");
+    public["spec"]["healthCheckNodePort"] = json!(TAKEN);
+    stage.api.put(SERVICES, public);
+    stage.put_endpoints("public", &["one"]);
+    let _agent = stage.start("node1");
+    let told = || {
+        let events = stage.api.objects("events");
+        events.iter().any(|event| {
+            event["regarding"]["name"] == "public"
+                && event["note"].as_str().is_some_and(|note| note.contains(&TAKEN.to_string()))
+        })
+    };
+    assert!(until(told), "{:?}", stage.api.objects("events"));
+}
