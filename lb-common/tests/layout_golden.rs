@@ -11,9 +11,10 @@ use lb_common::{
     affinity::{Affinity, AffinityKey},
     backend::{Backend, BackendRef},
     device::Device,
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, Token},
     frontend::{Frontend, FrontendKey},
     layout::{LAYOUT_VERSION, TYPES},
+    pool::{Lock, Pool, PoolKey, bpf_spin_lock},
     service::{Service, ServiceSettings},
     socket::{Origin, UdpPeer, UdpPeerKey},
     source_range::SourceRange,
@@ -50,12 +51,18 @@ fields! {
     FlowKey<Ipv6> { source, destination, source_port, destination_port, protocol, hook, pad }
     Flow<Ipv4> {
         source, destination, source_port, destination_port, backend, service, kind, state, pad,
-        seen_jiffies, seen_s
+        id, life, seen_jiffies, seen_s
     }
     Flow<Ipv6> {
         source, destination, source_port, destination_port, backend, service, kind, state, pad,
-        seen_jiffies, seen_s
+        id, life, seen_jiffies, seen_s
     }
+    Token<Ipv4> { key, id, looked_s }
+    Token<Ipv6> { key, id, looked_s }
+    PoolKey { backend, address, backend_port, first, ports, protocol, pad }
+    bpf_spin_lock { value }
+    Lock { lock, pad }
+    Pool { lock, taken, cursor, pad, full, words }
     AffinityKey { client, service, client_kind }
     Affinity { backend, seen_ns }
     Origin { frontend, backend, frontend_port, backend_port, pad }

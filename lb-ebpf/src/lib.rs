@@ -4,6 +4,7 @@
 #![no_std]
 
 pub mod csum;
+pub mod life;
 pub mod packet;
 pub mod parse;
 pub mod rewrite;

@@ -35,6 +35,8 @@ pub enum Fault {
     ClusterIpFromOutside,
     /// No free source port.
     SnatExhausted,
+    /// No room for the source ports towards another backend.
+    SnatPool,
     /// The device the packet must leave by has no address of its family.
     NoSnatAddress,
     /// No route to where the packet must go.
@@ -43,7 +45,7 @@ pub enum Fault {
     Ttl,
     /// Larger than the next link takes.
     TooBig,
-    /// The flow table took no entry.
+    /// No room for another flow.
     FlowTable,
     /// The packet could not be rewritten.
     Rewrite,
@@ -67,6 +69,7 @@ impl Fault {
             Self::SourceRange => Counter::DropSourceRange,
             Self::ClusterIpFromOutside => Counter::DropClusterIpFromOutside,
             Self::SnatExhausted => Counter::DropSnatExhausted,
+            Self::SnatPool => Counter::DropSnatPool,
             Self::NoSnatAddress => Counter::DropNoSnatAddress,
             Self::NoRoute => Counter::DropNoRoute,
             Self::Ttl => Counter::DropTtl,

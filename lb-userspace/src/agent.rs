@@ -124,6 +124,7 @@ fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
         sizes: config.sizes,
         flags: program_flags(config, features),
         node_ports: config.node_ports,
+        snat_ports: config.snat_ports,
     };
     let (programs, kernel_log) = load_programs(config, &settings, pins)?;
     let tables =

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use ipnet::IpNet;
-use lb_common::{limits, run::Run};
+use lb_common::{limits, pool::MOST_PORTS, run::Run};
 
 use super::{Config, NodePortAddresses, RawAgent, RawTables};
 use crate::kernel::{Sizes, XdpMode};
@@ -53,6 +53,7 @@ pub fn check(raw: &RawAgent) -> Result<Config, Problems> {
     let xdp = xdp_mode(&raw.xdp, &mut findings);
     let service_cidrs = service_cidrs(&raw.service_cidr, &mut findings);
     let node_ports = node_ports(&raw.service_node_port_range, &mut findings);
+    let snat_ports = snat_ports(&raw.snat_ports, node_ports, &mut findings);
     let mut node_port_addresses = NodePortAddresses::default();
     for part in &raw.nodeport_addresses {
         if !node_port_addresses.add(part) {
@@ -76,6 +77,7 @@ pub fn check(raw: &RawAgent) -> Result<Config, Problems> {
         pin_path: raw.pin_path.clone(),
         service_cidrs,
         node_ports,
+        snat_ports,
         node_port_addresses,
         external_cluster_ip: raw.external_cluster_ip,
         sizes,
@@ -141,23 +143,38 @@ fn is_ipv4(network: &IpNet) -> bool {
 }
 
 fn node_ports(typed: &str, findings: &mut Findings) -> (u16, u16) {
-    let parsed = typed
-        .split_once('-')
-        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-    match parsed {
-        Some((first, last)) if 0 < first && first <= last => {
-            if first <= limits::SNAT_PORT_LAST && last >= limits::SNAT_PORT_FIRST {
-                let (from, to) = (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST);
-                let reason = format!("overlaps {from}-{to}, used as source ports to other nodes");
-                findings.add("--service-node-port-range", reason);
-            }
-            (first, last)
-        }
-        _ => {
-            findings.add("--service-node-port-range", format!("`{typed}` is not like 30000-32767"));
-            (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST)
-        }
+    ports(typed).unwrap_or_else(|| {
+        findings.add("--service-node-port-range", format!("`{typed}` is not like 30000-32767"));
+        (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST)
+    })
+}
+
+/// The source ports that are ours. What else must not use them and is known only where the agent
+/// runs, the start of the agent checks.
+fn snat_ports(typed: &str, node_ports: (u16, u16), findings: &mut Findings) -> (u16, u16) {
+    const FLAG: &str = "--snat-ports";
+
+    let Some((first, last)) = ports(typed) else {
+        findings.add(FLAG, format!("`{typed}` is not like 10000-29999"));
+        return (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST);
+    };
+    if u32::from(last - first) >= MOST_PORTS {
+        findings.add(FLAG, format!("{typed} are more than {MOST_PORTS} ports"));
     }
+    let (first_node_port, last_node_port) = node_ports;
+    if first <= last_node_port && last >= first_node_port {
+        let reason =
+            format!("{typed} overlaps --service-node-port-range, {first_node_port}-{last_node_port}");
+        findings.add(FLAG, reason);
+    }
+    (first, last)
+}
+
+/// A range of ports as it is typed.
+fn ports(typed: &str) -> Option<(u16, u16)> {
+    let (first, last) = typed.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (0 < first && first <= last).then_some((first, last))
 }
 
 /// The largest table that is admitted: beyond, one table takes gigabytes.
@@ -216,6 +233,7 @@ mod tests {
         let config = checked(&[]).unwrap();
         assert_eq!(config.sizes, Sizes::default());
         assert_eq!(config.node_ports, (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST));
+        assert_eq!(config.snat_ports, (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST));
         assert_eq!(config.service_cidrs, ["10.96.0.0/12".parse().unwrap()]);
         assert!(config.node_port_addresses.all && config.interfaces.is_none());
     }
@@ -232,7 +250,10 @@ mod tests {
     fn each_setting_has_its_bounds() {
         refused(&["--service-cidr=10.0.0.0/8,192.168.0.0/16"], &["--service-cidr"]);
         refused(&["--service-node-port-range=32767-30000"], &["--service-node-port-range"]);
-        refused(&["--service-node-port-range=20000-32767"], &["--service-node-port-range"]);
+        refused(&["--service-node-port-range=20000-32767"], &["--snat-ports"]);
+        refused(&["--snat-ports=20000-30000"], &["--snat-ports"]);
+        refused(&["--snat-ports=1000-29999"], &["--snat-ports"]);
+        refused(&["--snat-ports=0-9"], &["--snat-ports"]);
         refused(&["--service-node-port-range=30000"], &["--service-node-port-range"]);
         refused(&["--nodeport-addresses=primary,eth0"], &["--nodeport-addresses"]);
         refused(&["--max-slots=4294967295"], &["--max-slots"]);

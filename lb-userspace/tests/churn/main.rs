@@ -82,7 +82,7 @@ fn is_fault(counter: Counter) -> bool {
         Counter::FlowHit,
         Counter::FlowNew,
         Counter::FlowMoved,
-        Counter::FlowRepaired,
+        Counter::FlowEvicted,
     ];
     !good.contains(&counter)
 }

@@ -15,7 +15,7 @@ use lb_common::{
     Address, Family, V4, V6,
     counter::Counter,
     device::Device,
-    flow::{FlowKeyOf, FlowOf, hook},
+    flow::{FlowKeyOf, FlowOf},
     frontend::node_address,
     limits, names,
     settings::flags,
@@ -97,6 +97,7 @@ impl Rig {
             sizes,
             flags: flags::SET_RETVAL | more,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
+            snat_ports: (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST),
         };
         let mut programs = Programs::load(OBJECT, &settings, &pins).unwrap();
         let tables = KernelTables::open(&pins.maps(), Access::Write, true).unwrap();
@@ -195,13 +196,6 @@ impl Rig {
         self.perform(plan);
     }
 
-    /// Takes away the halves of all flows that are met at ingress, or at egress, as the LRU may.
-    pub fn evict(&self, at: At) {
-        let hook = if at == At::TcEgress { hook::EGRESS } else { hook::INGRESS };
-        evict::<V4>(&self.maps.join(names::FLOWS_V4), hook);
-        evict::<V6>(&self.maps.join(names::FLOWS_V6), hook);
-    }
-
     /// Makes every flow look as if its last packet had been long ago.
     pub fn age_flows(&self) {
         age::<V4>(&self.maps.join(names::FLOWS_V4));
@@ -267,21 +261,10 @@ where
     FlowKeyOf<F>: Pod,
     FlowOf<F>: Pod,
 {
-    let map = Map::LruHashMap(MapData::from_pin(path).unwrap());
+    let map = Map::HashMap(MapData::from_pin(path).unwrap());
     let flows = Flows::<F>::try_from(map).unwrap();
     let all = flows.iter().map(Result::unwrap).collect();
     (flows, all)
-}
-
-fn evict<F: Family>(path: &Path, hook: u8)
-where
-    FlowKeyOf<F>: Pod,
-    FlowOf<F>: Pod,
-{
-    let (mut flows, all) = open::<F>(path);
-    for (key, _) in all.iter().filter(|(key, _)| key.hook == hook) {
-        flows.remove(key).unwrap();
-    }
 }
 
 fn age<F: Family>(path: &Path)

@@ -5,9 +5,8 @@ use lb_common::{
     Be32, Family,
     backend::flags as backend_flags,
     counter::Counter,
-    flow::{FlowOf, hook::INGRESS, kind as flow_kind, state},
+    flow::{FlowKeyOf, FlowOf, hook::INGRESS, kind as flow_kind},
     frontend::{Frontend, kind},
-    limits,
     service::flags,
     settings::flags as settings_flags,
     source_range::SourceRange,
@@ -46,7 +45,8 @@ impl Direction for Known {
         let key = packet.flow_key(INGRESS);
         let Some(entry) = Entry::<F>::find(&key) else { return Ok(Verdict::Unknown) };
         finishable(hook, packet)?;
-        if !still_good(packet, entry.flow()) {
+        if !still_good(packet, &key, entry.flow()) {
+            track::end::<F>(&key, entry.flow().id);
             return Ok(Verdict::Unknown);
         }
         let verdict = deliver(hook, packet, entry.flow(), None)?;
@@ -84,24 +84,21 @@ fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault
 }
 
 /// Whether a known flow may go on as it is. TCP always may, except for a new connection from the
-/// same port: that starts anew if the old one's backend takes no new ones, or if the old one has
-/// been over for long. While the backend may still remember the old connection, the new one keeps
-/// backend and source port, so that it looks to the backend like what it is: the same client
-/// again. UDP moves on when its backend stops serving.
-///
-/// The other half of a flow that starts anew is left where it is: it keeps the source port from
-/// being given to another client too soon.
+/// same port: that starts anew if the old one was over, or if its backend takes no new ones. UDP
+/// moves on when its backend stops serving.
 #[inline(always)]
-fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
+fn still_good<F: Layer3 + Take>(
+    packet: &Parsed<F>,
+    key: &FlowKeyOf<F>,
+    flow: &FlowOf<F>,
+) -> bool {
     const IN_A_LIST: u16 = backend_flags::IN_CLUSTER | backend_flags::IN_LOCAL;
 
     if flow.kind == flow_kind::FROM_REMOTE {
         return true;
     }
     if packet.opens_connection() {
-        let forgotten =
-            flow.state & state::CLOSING != 0 && track::idle_s::<F>(flow) >= limits::TCP_CLOSED_S;
-        return !forgotten
+        return !track::begins_anew::<F>(key, flow)
             && service::recall(flow.service, flow.backend, 0)
                 .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0);
     }

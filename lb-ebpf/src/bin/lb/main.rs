@@ -9,17 +9,20 @@
 
 mod count;
 mod egress;
+mod end;
 mod helper;
 mod hook;
 mod ingress;
 mod log;
 mod lookup;
 mod maps;
+mod ports;
 mod route;
 mod service;
 mod settings;
 mod skb;
 mod sock;
+mod tokens;
 mod track;
 mod xdp;
 

@@ -4,8 +4,8 @@
 
 use crate::route::FibParams;
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, Queue, SkStorage},
     macros::btf_map,
 };
 use lb_common::{
@@ -14,9 +14,10 @@ use lb_common::{
     backend::Backend,
     counter::Counter,
     device::Device,
-    flow::{FlowKeyOf, FlowOf},
+    flow::{FlowKeyOf, FlowOf, TokenOf},
     frontend::{Frontend, FrontendKeyOf},
     limits,
+    pool::{Lock, Pool, PoolKey},
     service::{NameCell, Service},
     socket::{Origin, UdpPeer, UdpPeerKey},
     source_range::SourceRange,
@@ -30,9 +31,13 @@ const FRONTENDS_SIZE: usize = limits::FRONTENDS as usize;
 const FLOWS_SIZE: usize = limits::FLOWS as usize;
 const COUNTERS_SIZE: usize = Counter::ALL.len();
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 type Frontends<F> = HashMap<FrontendKeyOf<F>, Frontend, FRONTENDS_SIZE>;
-type Flows<F> = LruHashMap<FlowKeyOf<F>, FlowOf<F>, FLOWS_SIZE>;
+type Flows<F> = HashMap<FlowKeyOf<F>, FlowOf<F>, FLOWS_SIZE>;
+type Provisional<F> = Queue<TokenOf<F>, { limits::PROVISIONAL as usize }>;
+/// Tokens of flows that have ended may be left over in it: as many as flows, and once more.
+type Confirmed<F> = Queue<TokenOf<F>, FLOWS_SIZE>;
 type ScratchRoom<F> = PerCpuArray<Scratch<F>, 1>;
 
 /// Which service answers at this IPv4 address and port?
@@ -71,6 +76,40 @@ static FLOWS_V4: Flows<V4> = Flows::<V4>::new();
 /// What becomes of this IPv6 flow's packets?
 #[btf_map]
 static FLOWS_V6: Flows<V6> = Flows::<V6>::new();
+
+/// Which IPv4 flow is not confirmed yet, oldest first?
+#[btf_map]
+static PROVISIONAL_V4: Provisional<V4> = Provisional::<V4>::new();
+
+/// Which IPv6 flow is not confirmed yet, oldest first?
+#[btf_map]
+static PROVISIONAL_V6: Provisional<V6> = Provisional::<V6>::new();
+
+/// Which IPv4 flow was not looked at for longest?
+#[btf_map]
+static CONFIRMED_V4: Confirmed<V4> = Confirmed::<V4>::new();
+
+/// Which IPv6 flow was not looked at for longest?
+#[btf_map]
+static CONFIRMED_V6: Confirmed<V6> = Confirmed::<V6>::new();
+
+/// Which source ports towards this backend are taken? Made as they are needed: most backends of a
+/// large cluster are never called through this node.
+#[btf_map]
+pub static POOLS: HashMap<PoolKey, Pool, { limits::POOLS as usize }, NO_PREALLOC> = HashMap::new();
+
+/// What a new pool looks like. (A value with a lock in it cannot stand on the stack, nor be a part
+/// of the scratch room.)
+#[btf_map]
+pub static BLANK_POOL: Array<BlankPool, 1> = Array::new();
+
+/// The pool at hand; not on the stack for the same reason as `SCRATCH_V4`.
+#[btf_map]
+pub static POOL_AT: PerCpuArray<PoolKey, 1> = PerCpuArray::new();
+
+/// Who ends this flow? By its id.
+#[btf_map]
+pub static LOCKS: Array<Lock, { limits::LOCKS as usize }> = Array::new();
 
 /// Which backend does this client stay with?
 #[btf_map]
@@ -118,7 +157,16 @@ pub struct Scratch<F: Family> {
     pub other_key: FlowKeyOf<F>,
     /// The other half.
     pub other: FlowOf<F>,
+    /// Key of the half whose packet is at hand.
+    pub key: FlowKeyOf<F>,
+    /// First key of a flow that is being ended, or asked about.
+    pub ending: FlowKeyOf<F>,
+    /// A token at hand.
+    pub token: TokenOf<F>,
 }
+
+/// As large as a [`Pool`], and zero.
+pub type BlankPool = [u64; size_of::<Pool>() / 8];
 
 /// How often did this happen?
 #[btf_map]
@@ -130,6 +178,10 @@ pub trait Tables: Family {
     fn frontends() -> &'static Frontends<Self>;
     /// Its flows.
     fn flows() -> &'static Flows<Self>;
+    /// Tokens of its flows that are not confirmed yet.
+    fn provisional() -> &'static Provisional<Self>;
+    /// Tokens of its confirmed flows.
+    fn confirmed() -> &'static Confirmed<Self>;
     /// Its scratch room.
     fn scratch() -> &'static ScratchRoom<Self>;
 }
@@ -143,6 +195,16 @@ impl Tables for V4 {
     #[inline(always)]
     fn flows() -> &'static Flows<V4> {
         &FLOWS_V4
+    }
+
+    #[inline(always)]
+    fn provisional() -> &'static Provisional<V4> {
+        &PROVISIONAL_V4
+    }
+
+    #[inline(always)]
+    fn confirmed() -> &'static Confirmed<V4> {
+        &CONFIRMED_V4
     }
 
     #[inline(always)]
@@ -160,6 +222,16 @@ impl Tables for V6 {
     #[inline(always)]
     fn flows() -> &'static Flows<V6> {
         &FLOWS_V6
+    }
+
+    #[inline(always)]
+    fn provisional() -> &'static Provisional<V6> {
+        &PROVISIONAL_V6
+    }
+
+    #[inline(always)]
+    fn confirmed() -> &'static Confirmed<V6> {
+        &CONFIRMED_V6
     }
 
     #[inline(always)]
