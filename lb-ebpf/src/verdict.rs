@@ -11,6 +11,8 @@ pub enum Verdict {
     Pass,
     /// No flow knows it, untouched: whether a service does is asked next.
     Unknown,
+    /// A new flow, prepared: to be entered, and then delivered.
+    Enter,
     /// Untouched, from XDP to tc, which can always finish what XDP cannot; counted.
     LeaveToTc(Counter),
     /// Rewritten, out of the device with this ifindex.

@@ -56,7 +56,7 @@ where
     let verdict = D::handle(hook, &packet).unwrap_or_else(Fault::verdict);
     match verdict {
         Verdict::LeaveToTc(counter) | Verdict::Drop(counter) => count(counter),
-        Verdict::Pass | Verdict::Unknown | Verdict::Send(_) => {}
+        Verdict::Pass | Verdict::Unknown | Verdict::Enter | Verdict::Send(_) => {}
     }
     verdict
 }

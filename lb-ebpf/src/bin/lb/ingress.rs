@@ -35,6 +35,12 @@ pub struct Known;
 /// Into the node, of flows that are not: first packets to a service, and what is not ours.
 pub struct New;
 
+/// Into the node, of flows that were entered a moment ago.
+///
+/// Entering a flow is no part of [`New`]: what it takes to find a port does not fit the stack
+/// beside what it takes to choose a backend.
+pub struct Fresh;
+
 impl Direction for Known {
     #[inline(always)]
     fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
@@ -46,7 +52,7 @@ impl Direction for Known {
         let Some(entry) = Entry::<F>::find(&key) else { return Ok(Verdict::Unknown) };
         finishable(hook, packet)?;
         if !still_good(packet, &key, entry.flow()) {
-            track::end::<F>(&key, entry.flow().id);
+            track::leave::<F>(entry.flow().id);
             return Ok(Verdict::Unknown);
         }
         let verdict = deliver(hook, packet, entry.flow(), None)?;
@@ -69,8 +75,20 @@ impl Direction for New {
         };
         finishable(hook, packet)?;
         let chosen = admit(packet, frontend)?;
-        let (flow, route) = open(hook, packet, frontend.service, &chosen)?;
-        deliver(hook, packet, flow, route)
+        prepare(hook, packet, frontend.service, &chosen)?;
+        Ok(Verdict::Enter)
+    }
+}
+
+impl Direction for Fresh {
+    #[inline(always)]
+    fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
+    where
+        F: Layer3 + Take + FibFamily,
+        H: Hook,
+    {
+        let (flow, next_hop) = track::opened::<F>()?;
+        deliver(hook, packet, flow, next_hop)
     }
 }
 
@@ -143,14 +161,14 @@ fn admit<F: Layer3>(packet: &Parsed<F>, frontend: Frontend) -> Result<Chosen, Fa
 }
 
 /// Finds out whether the backend is reached through this node's stack or through a device we sit
-/// on, and remembers the flow accordingly.
+/// on, and prepares the flow accordingly.
 #[inline(always)]
-fn open<F, H>(
+fn prepare<F, H>(
     hook: &mut H,
     packet: &Parsed<F>,
     service: u32,
     chosen: &Chosen,
-) -> Result<(&'static FlowOf<F>, Option<NextHop>), Fault>
+) -> Result<(), Fault>
 where
     F: Layer3 + Take + FibFamily,
     H: Hook,
@@ -176,8 +194,7 @@ where
         }
         next_hop = Some(hop);
     }
-    let flow = track::open::<F>(packet, &new)?;
-    Ok((flow, next_hop))
+    track::prepare::<F>(packet, &new, next_hop)
 }
 
 /// Rewrites the packet and brings it on its way.

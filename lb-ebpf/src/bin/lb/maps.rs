@@ -161,8 +161,12 @@ pub struct Scratch<F: Family> {
     pub key: FlowKeyOf<F>,
     /// First key of a flow that is being ended, or asked about.
     pub ending: FlowKeyOf<F>,
-    /// A token at hand.
-    pub token: TokenOf<F>,
+    /// [`FlowOf::<F>::id`](lb_common::flow::Flow::id) of a known flow that its packet is to leave.
+    pub stale: u32,
+    /// Device that a flow to a backend elsewhere leaves by.
+    pub ifindex: u32,
+    /// What became of the new flow.
+    pub opened: u32,
 }
 
 /// As large as a [`Pool`], and zero.

@@ -25,10 +25,11 @@ use lb_ebpf::{
 use crate::{
     egress::Egress,
     hook::{self, Hook},
-    ingress::{Known, New},
+    ingress::{Fresh, Known, New},
     log::trace,
     lookup,
     route::{self, FibFamily, NextHop, Route},
+    track::Take,
 };
 
 const TC_ACT_SHOT: i32 = 2;
@@ -36,6 +37,8 @@ const TC_ACT_SHOT: i32 = 2;
 const TC_ACT_UNSPEC: i32 = -1;
 /// Not an action: no flow knows the packet.
 const UNKNOWN: i32 = i32::MIN;
+/// Not an action: the packet's flow is to be entered.
+const ENTER: i32 = i32::MIN + 1;
 
 /// A packet in a socket buffer.
 struct Skb {
@@ -201,6 +204,7 @@ impl Hook for Skb {
 fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
     match verdict {
         Verdict::Unknown => UNKNOWN,
+        Verdict::Enter => ENTER,
         Verdict::Pass | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
         Verdict::Send(ifindex) => {
             let params = (&raw mut skb.next_hop).cast();
@@ -222,11 +226,23 @@ pub fn tc_ingress(ctx: TcContext) -> i32 {
     let skb = Skb::new(ctx);
     match parse::network(&skb) {
         Network::V4 => match tc_known_v4(skb.ctx.skb.skb) {
-            UNKNOWN => tc_new_v4(skb.ctx.skb.skb),
+            UNKNOWN => match tc_new_v4(skb.ctx.skb.skb) {
+                ENTER => {
+                    V4::open();
+                    tc_fresh_v4(skb.ctx.skb.skb)
+                }
+                action => action,
+            },
             action => action,
         },
         Network::V6 => match tc_known_v6(skb.ctx.skb.skb) {
-            UNKNOWN => tc_new_v6(skb.ctx.skb.skb),
+            UNKNOWN => match tc_new_v6(skb.ctx.skb.skb) {
+                ENTER => {
+                    V6::open();
+                    tc_fresh_v6(skb.ctx.skb.skb)
+                }
+                action => action,
+            },
             action => action,
         },
         Network::Other => TC_ACT_UNSPEC,
@@ -260,7 +276,9 @@ for_family! {
     tc_known_v4: Known, V4;
     tc_known_v6: Known, V6;
     tc_new_v4: New, V4;
+    tc_fresh_v4: Fresh, V4;
     tc_new_v6: New, V6;
+    tc_fresh_v6: Fresh, V6;
     tc_egress_v4: Egress, V4;
     tc_egress_v6: Egress, V6;
 }

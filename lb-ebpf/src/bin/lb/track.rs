@@ -5,7 +5,7 @@
 //! room: the verifier looks at each once, and the stack stays small.
 
 use lb_common::{
-    Be16, Family, V4, V6,
+    Be16, Family, Protocol, V4, V6,
     backend::BackendRef,
     counter::Counter,
     flow::{FlowKey, FlowKeyOf, FlowOf, hook, kind, life, state},
@@ -23,7 +23,9 @@ use crate::{
     helper,
     lookup::{self, Entered, Entry},
     maps::Tables,
-    ports, settings, tokens,
+    ports,
+    route::NextHop,
+    settings, tokens,
 };
 
 /// A new flow: the packet, where it goes and how the answer comes back.
@@ -42,18 +44,17 @@ pub struct NewFlow<F: Family> {
     pub service: u32,
 }
 
-/// Remembers a new flow and finds the source port the backend is to see.
-///
-/// The answer's entry is the reservation: its key holds the source port, and it is inserted only if
-/// nobody has it. So no port is ever given out twice, on any number of CPUs.
+/// Lays a new flow out in the scratch room, but for the source port that the backend is to see.
 #[inline(always)]
-pub fn open<F>(packet: &Parsed<F>, new: &NewFlow<F>) -> Result<&'static FlowOf<F>, Fault>
-where
-    F: Layer3 + Take,
-{
+pub fn prepare<F: Layer3 + Tables>(
+    packet: &Parsed<F>,
+    new: &NewFlow<F>,
+    next_hop: Option<NextHop>,
+) -> Result<(), Fault> {
     let room = lookup::scratch::<F>().ok_or(Fault::FlowTable)?;
     let local = new.kind == kind::TO_LOCAL;
     let now_ns = helper::now_ns();
+    room.ifindex = next_hop.map_or(0, |next_hop| next_hop.ifindex);
     room.key = packet.flow_key(hook::INGRESS);
     room.other_key = FlowKey {
         source: new.destination,
@@ -86,19 +87,62 @@ where
         kind: new.kind,
         ..room.other
     };
-    let mut entered = F::enter(local);
-    if entered == NO_ROOM && F::make_room() {
-        entered = F::enter(local);
+    Ok(())
+}
+
+/// Remembers the flow in the scratch room and finds the source port the backend is to see.
+///
+/// The answer's entry is the reservation: its key holds the source port, and it is inserted only if
+/// nobody has it. So no port is ever given out twice, on any number of CPUs.
+#[inline(always)]
+fn open<F: Take>() -> u32 {
+    let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
+    if Entry::<F>::find(&room.key).is_some_and(|entry| entry.flow().id == room.stale) {
+        room.ending = room.key;
+        if F::end(room.stale) {
+            count(if is_tcp(&room.key) { Counter::FlowEnded } else { Counter::FlowMoved });
+        }
     }
-    match entered {
-        ENTERED => count(Counter::FlowNew),
-        THEIRS => {}
-        NO_PORT => return Err(Fault::SnatExhausted),
-        NO_POOL => return Err(Fault::SnatPool),
-        _ => return Err(Fault::FlowTable),
+    let mut opened = F::enter();
+    if opened == NO_ROOM && F::make_room() {
+        opened = F::enter();
     }
-    F::look_around();
-    Ok(&room.flow)
+    if opened == ENTERED {
+        count(Counter::FlowNew);
+        F::look_around();
+    }
+    room.opened = opened;
+    opened
+}
+
+/// The flow that was opened last, on this CPU and for this packet, and where its packet leaves.
+#[inline(always)]
+pub fn opened<F: Tables>() -> Result<(&'static FlowOf<F>, Option<NextHop>), Fault> {
+    let room = lookup::scratch::<F>().ok_or(Fault::FlowTable)?;
+    match room.opened {
+        ENTERED => {
+            // Not asked for again: what the FIB said stands beside it.
+            let next_hop = NextHop { ifindex: room.ifindex, resolved: true };
+            Ok((&room.flow, (room.ifindex != 0).then_some(next_hop)))
+        }
+        THEIRS => Ok((&room.flow, None)),
+        NO_PORT => Err(Fault::SnatExhausted),
+        NO_POOL => Err(Fault::SnatPool),
+        _ => Err(Fault::FlowTable),
+    }
+}
+
+/// Notes that a known flow is not for its packet any more: if the packet opens another, it ends.
+#[inline(always)]
+pub fn leave<F: Tables>(id: u32) {
+    if let Some(room) = lookup::scratch::<F>() {
+        room.stale = id;
+    }
+}
+
+#[inline(always)]
+fn is_tcp<A>(key: &FlowKey<A>) -> bool {
+    key.protocol == Protocol::Tcp.number()
 }
 
 /// Both halves are in.
@@ -115,8 +159,10 @@ const NO_POOL: u32 = 4;
 /// What each family has functions of its own for, called and not inlined. They find what they work
 /// on in the scratch room.
 pub trait Take: Tables {
+    /// See [`opened`] for what became of it.
+    fn open();
     /// Enters both halves of the flow in the scratch room, or none.
-    fn enter(local: bool) -> u32;
+    fn enter() -> u32;
     /// Enters the answer's half; see [`Reclaimed`] for what becomes of a flow that has its key.
     fn take(patience: Patience) -> u32;
     /// Takes the answer's key from a flow that is over.
@@ -144,9 +190,10 @@ fn patience(number: u32) -> Patience {
 }
 
 macro_rules! for_family {
-    ($family:ty: $enter:ident $take:ident $reclaim:ident $end:ident $close:ident $make_room:ident
+    ($family:ty: $open:ident $enter:ident $take:ident $reclaim:ident $end:ident $close:ident $make_room:ident
      $look_around:ident $enrol:ident $provisional:ident $confirmed:ident) => {
-        for_family!(@ $enter(local) => enter::<$family>(local != 0));
+        for_family!(@ $open() => open::<$family>());
+        for_family!(@ $enter() => enter::<$family>());
         for_family!(@ $take(pressed) => take::<$family>(patience(pressed)));
         for_family!(@ $reclaim(pressed) => end::reclaim::<$family>(patience(pressed)).number());
         for_family!(@ $end(id) => end::end::<$family>(id).into());
@@ -161,8 +208,12 @@ macro_rules! for_family {
 
         impl Take for $family {
             #[inline(always)]
-            fn enter(local: bool) -> u32 {
-                $enter(local.into())
+            fn open() {
+                $open();
+            }
+            #[inline(always)]
+            fn enter() -> u32 {
+                $enter()
             }
             #[inline(always)]
             fn take(patience: Patience) -> u32 {
@@ -214,19 +265,20 @@ macro_rules! for_family {
 }
 
 for_family! {
-    V4: enter_v4 take_v4 reclaim_v4 end_v4 close_v4 make_room_v4 look_around_v4 enrol_v4
+    V4: open_v4 enter_v4 take_v4 reclaim_v4 end_v4 close_v4 make_room_v4 look_around_v4 enrol_v4
     provisional_v4 confirmed_v4
 }
 
 for_family! {
-    V6: enter_v6 take_v6 reclaim_v6 end_v6 close_v6 make_room_v6 look_around_v6 enrol_v6
+    V6: open_v6 enter_v6 take_v6 reclaim_v6 end_v6 close_v6 make_room_v6 look_around_v6 enrol_v6
     provisional_v6 confirmed_v6
 }
 
 /// Enters both halves of the flow in the scratch room, or none.
 #[inline(always)]
-fn enter<F: Take>(local: bool) -> u32 {
+fn enter<F: Take>() -> u32 {
     let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
+    let local = room.flow.kind == kind::TO_LOCAL;
     let reserved = if local { beside_the_client::<F>() } else { reserve::<F>() };
     if reserved != TAKEN {
         return reserved;

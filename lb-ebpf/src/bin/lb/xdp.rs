@@ -16,10 +16,11 @@ use lb_ebpf::{
 
 use crate::{
     hook::{self, Hook},
-    ingress::{Known, New},
+    ingress::{Fresh, Known, New},
     log::trace,
     lookup,
     route::{self, FibFamily, NextHop, Route},
+    track::Take,
 };
 
 /// A frame that no socket buffer has been made for yet.
@@ -99,12 +100,15 @@ impl Hook for Frame {
 
 /// Not an action: no flow knows the frame.
 const UNKNOWN: u32 = u32::MAX;
+/// Not an action: the frame's flow is to be entered.
+const ENTER: u32 = u32::MAX - 1;
 
 /// What XDP is to do with a frame after our verdict.
 #[inline(always)]
 fn act(frame: &Frame, verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Unknown => UNKNOWN,
+        Verdict::Enter => ENTER,
         Verdict::Pass | Verdict::LeaveToTc(_) => xdp_action::XDP_PASS,
         // SAFETY: takes two numbers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
@@ -121,11 +125,23 @@ pub fn xdp_ingress(ctx: XdpContext) -> u32 {
     let frame = Frame(ctx);
     match parse::network(&frame) {
         Network::V4 => match xdp_known_v4(frame.0.ctx) {
-            UNKNOWN => xdp_new_v4(frame.0.ctx),
+            UNKNOWN => match xdp_new_v4(frame.0.ctx) {
+                ENTER => {
+                    V4::open();
+                    xdp_fresh_v4(frame.0.ctx)
+                }
+                action => action,
+            },
             action => action,
         },
         Network::V6 => match xdp_known_v6(frame.0.ctx) {
-            UNKNOWN => xdp_new_v6(frame.0.ctx),
+            UNKNOWN => match xdp_new_v6(frame.0.ctx) {
+                ENTER => {
+                    V6::open();
+                    xdp_fresh_v6(frame.0.ctx)
+                }
+                action => action,
+            },
             action => action,
         },
         Network::Other => xdp_action::XDP_PASS,
@@ -148,5 +164,7 @@ for_family! {
     xdp_known_v4: Known, V4;
     xdp_known_v6: Known, V6;
     xdp_new_v4: New, V4;
+    xdp_fresh_v4: Fresh, V4;
     xdp_new_v6: New, V6;
+    xdp_fresh_v6: Fresh, V6;
 }
