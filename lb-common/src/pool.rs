@@ -150,20 +150,30 @@ impl Pool {
             return below(first * WORD + lowest(free), ports);
         }
         let next = first + 1;
-        let mut mask = u64::MAX << (next % WORD);
-        let mut at = next / WORD;
-        while let Some(group) = self.full.get(checked(at)) {
+        let (mut found, mut at) = (None, 0);
+        // From the first group to the last, whatever comes before `start`: a loop that begins where
+        // a variable says is one that older verifiers lose their way in.
+        for group in &self.full {
+            let mask = match at {
+                _ if at < next / WORD => 0,
+                _ if at == next / WORD => u64::MAX << (next % WORD),
+                _ => u64::MAX,
+            };
             let open = !*group & mask;
-            if open != 0 {
-                let word = at * WORD + lowest(open);
-                let free = !*self.words.get(checked(word))?;
-                return below(word * WORD + lowest(free), ports);
+            if found.is_none() && open != 0 {
+                found = Some(at * WORD + lowest(open));
             }
-            mask = u64::MAX;
             at += 1;
         }
-        None
+        let word = found?;
+        let free = !*self.words.get(checked(word))?;
+        below(word * WORD + lowest(free), ports)
     }
+}
+
+#[inline(always)]
+fn below(port: u32, ports: u32) -> Option<u32> {
+    if port < ports { Some(port) } else { None }
 }
 
 /// An index whose bounds are to be checked where it is used. The compiler would leave out the check
@@ -172,11 +182,6 @@ impl Pool {
 #[inline(always)]
 fn checked(index: u32) -> usize {
     core::hint::black_box(index as usize)
-}
-
-#[inline(always)]
-fn below(port: u32, ports: u32) -> Option<u32> {
-    if port < ports { Some(port) } else { None }
 }
 
 /// The position of the lowest bit that is set: the number of ones below it. Kernels have no

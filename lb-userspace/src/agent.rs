@@ -30,12 +30,13 @@ use crate::{
         Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
         Programs, Settings, environment, sockets, sys,
     },
-    maps::KernelTables,
+    maps::{FlowTables, KernelTables},
     model::Node,
     plan::Capacities,
     reconcile::{Event, Parts, Programmed, Reconciler},
     task::grace,
     telemetry::{Causes, kernel_log},
+    upkeep,
     watch::{DeviceNet, FileSource, NetSource, Ranges, Selection},
 };
 
@@ -46,6 +47,7 @@ const EVENTS: usize = 64;
 struct Loaded {
     dataplane: Dataplane,
     tables: KernelTables,
+    flows: FlowTables,
     kernel_log: Option<kernel_log::Reader>,
 }
 
@@ -87,6 +89,12 @@ pub async fn run(config: Config) -> Result<()> {
         grace::serve(&requests, wait, || grace_over.blocking_send(Event::GraceOver).is_ok());
     })?;
     let theirs = cgroup.clone();
+    // Dropped when this function ends, and with it the thread.
+    let (_working, until) = std::sync::mpsc::channel();
+    let snat_ports = config.snat_ports;
+    thread::Builder::new()
+        .name("upkeep".into())
+        .spawn(move || upkeep::run(loaded.flows, snat_ports, &until))?;
     thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &theirs))?;
 
     let reconciler = Reconciler::new(Parts {
@@ -127,11 +135,12 @@ fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
         snat_ports: config.snat_ports,
     };
     let (programs, kernel_log) = load_programs(config, &settings, pins)?;
-    let tables =
-        KernelTables::open(&pins.maps(), sys::Access::Write, features.has(Feature::Batch))?;
+    let batch = features.has(Feature::Batch);
+    let tables = KernelTables::open(&pins.maps(), sys::Access::Write, batch)?;
+    let flows = FlowTables::open(&pins.maps(), programs.sweep()?, batch)?;
     let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, features);
     info!(object = ORIGIN, node = %config.node_name, pins = %pins.root().display(), "loaded");
-    Ok(Loaded { dataplane, tables, kernel_log })
+    Ok(Loaded { dataplane, tables, flows, kernel_log })
 }
 
 /// Loads the object that logs if that is wanted and the kernel takes it, else the other one.

@@ -163,8 +163,9 @@ fn snat_ports(typed: &str, node_ports: (u16, u16), findings: &mut Findings) -> (
     }
     let (first_node_port, last_node_port) = node_ports;
     if first <= last_node_port && last >= first_node_port {
-        let reason =
-            format!("{typed} overlaps --service-node-port-range, {first_node_port}-{last_node_port}");
+        let reason = format!(
+            "{typed} overlaps --service-node-port-range, {first_node_port}-{last_node_port}"
+        );
         findings.add(FLAG, reason);
     }
     (first, last)

@@ -98,7 +98,9 @@ impl Programs {
         let missing = || Error::NotInObject(format!("program {}", names::SWEEP));
         let program = self.0.program(names::SWEEP).ok_or_else(missing)?;
         let descriptor = program.fd().map_err(|_| missing())?.as_fd();
-        descriptor.try_clone_to_owned().map_err(|source| Error::Program { program: names::SWEEP, source: source.into() })
+        descriptor
+            .try_clone_to_owned()
+            .map_err(|source| Error::Program { program: names::SWEEP, source: source.into() })
     }
 
     /// The classifier of a hook, for the older interface of traffic control.

@@ -3,11 +3,15 @@
 //!
 //! Needs the right to load programs and to make namespaces; fails, naming the right, where it has not.
 
+mod caller;
+mod ending;
 mod errors;
 mod external;
+mod flood;
 mod frame;
 mod halves;
 mod known;
+mod ports;
 mod rig;
 #[path = "../node/service.rs"]
 #[allow(dead_code, reason = "each rung uses a part of it")]

@@ -23,7 +23,7 @@ use lb_common::{
 use lb_testbed::{CLIENT, Cluster, Families, Launcher, Netns, Probe, Worker};
 use lb_userspace::{
     kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
-    maps::{KernelTables, Reader, Tables},
+    maps::{FlowTables, KernelTables, PoolFill, Reader, Tables},
     model::{ServiceName, ServicePort},
     plan::{Capacities, Op, Plan, Planner},
 };
@@ -83,6 +83,11 @@ impl Rig {
 
     /// The same, with tables of these sizes.
     pub fn with(more: u32, sizes: Sizes) -> Self {
+        Self::with_ports(more, sizes, (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST))
+    }
+
+    /// The same, with these for source ports of ours.
+    pub fn with_ports(more: u32, sizes: Sizes, snat_ports: (u16, u16)) -> Self {
         lb_testbed::require_rights().unwrap();
         let launcher = Launcher::beside_tests().unwrap();
         let mut cluster =
@@ -97,7 +102,7 @@ impl Rig {
             sizes,
             flags: flags::SET_RETVAL | more,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
-            snat_ports: (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST),
+            snat_ports,
         };
         let mut programs = Programs::load(OBJECT, &settings, &pins).unwrap();
         let tables = KernelTables::open(&pins.maps(), Access::Write, true).unwrap();
@@ -196,10 +201,26 @@ impl Rig {
         self.perform(plan);
     }
 
-    /// Makes every flow look as if its last packet had been long ago.
-    pub fn age_flows(&self) {
-        age::<V4>(&self.maps.join(names::FLOWS_V4));
-        age::<V6>(&self.maps.join(names::FLOWS_V6));
+    /// Makes every flow look as if its last packet had been so many seconds ago.
+    pub fn rest(&self, seconds: u32) {
+        rest::<V4>(&self.maps.join(names::FLOWS_V4), seconds);
+        rest::<V6>(&self.maps.join(names::FLOWS_V6), seconds);
+    }
+
+    /// How many entries there are without the other half of their flow.
+    pub fn halves(&self) -> usize {
+        let reader = Reader::new(&self.maps);
+        halves::<V4>(&reader.flows_v4().unwrap()) + halves::<V6>(&reader.flows_v6().unwrap())
+    }
+
+    /// How full the source ports are, the fullest backend first.
+    pub fn pools(&self) -> Vec<PoolFill> {
+        Reader::new(&self.maps).pools().unwrap()
+    }
+
+    /// What the agent does now and then.
+    pub fn upkeep(&self) -> FlowTables {
+        FlowTables::open(&self.maps, self.programs.sweep().unwrap(), true).unwrap()
     }
 
     fn node_addresses(&self) -> Vec<IpAddr> {
@@ -267,7 +288,7 @@ where
     (flows, all)
 }
 
-fn age<F: Family>(path: &Path)
+fn rest<F: Family>(path: &Path, seconds: u32)
 where
     FlowKeyOf<F>: Pod,
     FlowOf<F>: Pod,
@@ -275,8 +296,21 @@ where
     let (mut flows, all) = open::<F>(path);
     for (key, mut flow) in all {
         flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_JIFFIES);
+        flow.seen_s = flow.seen_s.wrapping_sub(seconds);
         flows.insert(key, flow, 0).unwrap();
     }
+}
+
+fn halves<F: Family>(flows: &[(FlowKeyOf<F>, FlowOf<F>)]) -> usize {
+    let has_other = |key: &FlowKeyOf<F>, flow: &FlowOf<F>| {
+        flows.iter().any(|(other_key, other)| {
+            (other.id, other.source, other.source_port)
+                == (flow.id, key.destination, key.destination_port)
+                && (other_key.source, other_key.source_port)
+                    == (flow.destination, flow.destination_port)
+        })
+    };
+    flows.iter().filter(|(key, flow)| !has_other(key, flow)).count()
 }
 
 fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> T {
@@ -309,7 +343,7 @@ pub fn tc_context(ifindex: u32) -> Vec<u8> {
     context
 }
 
-fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
+pub fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
     let (action, bytes) = run(program, &xdp_context(ifindex, packet), packet);
     let fate = match action {
         1 => Fate::Dropped,
@@ -320,7 +354,7 @@ fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
     Outcome { fate, bytes }
 }
 
-fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
+pub fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
     let (action, bytes) = run(program, &tc_context(ifindex), packet);
     let fate = match action as i32 {
         -1 => Fate::Pass,

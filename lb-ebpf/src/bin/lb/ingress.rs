@@ -123,11 +123,7 @@ fn still_good<F: Layer3 + Take>(
     if packet.is_tcp() {
         return true;
     }
-    let serves = service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some();
-    if !serves {
-        count(Counter::FlowMoved);
-    }
-    serves
+    service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some()
 }
 
 /// Applies what the service asks of a client outside, and chooses a backend.
