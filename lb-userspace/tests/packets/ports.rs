@@ -41,7 +41,7 @@ fn every_port_of_the_range_is_given_out_before_a_flow_is_refused() {
             assert_eq!(late.says(&mut rig, Tcp::Syn).fate, Fate::Dropped);
             assert_eq!(rig.count(Counter::DropSnatExhausted), before + 1);
             let fullest = rig.pools()[0];
-            assert_eq!((fullest.taken, fullest.ports), (PORTS.into(), PORTS.into()));
+            assert_eq!((fullest.taken, fullest.ports), (u32::from(PORTS), u32::from(PORTS)));
             assert_eq!(fullest.backend, caller.backend);
 
             // Both ways of ending a connection give its port back at once.
@@ -120,14 +120,14 @@ fn two_processors_never_give_out_the_same_port() {
             });
             let run = |port| rig::run_tc(tc, ifindex, &packet(port));
             let other = (20_000 + PORTS / 2..20_000 + PORTS).map(run).collect::<Vec<_>>();
-            [one.join().unwrap(), other].concat()
+            one.join().unwrap().into_iter().chain(other).collect::<Vec<_>>()
         })
     });
     assert!(given.iter().all(|outcome| outcome.fate == Fate::Sent));
     let ports: BTreeSet<_> =
         given.iter().map(|outcome| frame::read(&outcome.bytes).from.port()).collect();
-    assert_eq!(ports.len(), PORTS.into());
-    assert_eq!(rig.pools()[0].taken, PORTS.into());
+    assert_eq!(ports.len(), usize::from(PORTS));
+    assert_eq!(rig.pools()[0].taken, u32::from(PORTS));
     assert_eq!(rig.flows(), 2 * usize::from(PORTS));
     assert_eq!(rig.halves(), 0);
 }
@@ -147,7 +147,7 @@ fn silent_conversations_make_way_when_no_port_is_left() {
         for source_port in CLIENTS + PORTS..CLIENTS + 2 * PORTS {
             assert_eq!(caller.from(source_port).asks(&mut rig).fate, Fate::Sent);
         }
-        assert_eq!(rig.count(Counter::FlowEvicted) - before, PORTS.into());
+        assert_eq!(rig.count(Counter::FlowEvicted) - before, u64::from(PORTS));
         assert_eq!(rig.halves(), 0);
     }
 }

@@ -120,12 +120,7 @@ pub fn end<F: Tables>(id: u32) -> bool {
     let holds = flow.kind == kind::TO_REMOTE && life == life::HELD;
     lookup::erase::<F>(&answer);
     if holds {
-        ports::towards::<F>(
-            answer.source,
-            answer.source_port,
-            answer.destination,
-            answer.protocol,
-        );
+        ports::towards::<F>(answer.source, answer.source_port, answer.destination, answer.protocol);
     }
     lookup::erase::<F>(&room.ending);
     if holds {

@@ -105,11 +105,7 @@ fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault
 /// same port: that starts anew if the old one was over, or if its backend takes no new ones. UDP
 /// moves on when its backend stops serving.
 #[inline(always)]
-fn still_good<F: Layer3 + Take>(
-    packet: &Parsed<F>,
-    key: &FlowKeyOf<F>,
-    flow: &FlowOf<F>,
-) -> bool {
+fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool {
     const IN_A_LIST: u16 = backend_flags::IN_CLUSTER | backend_flags::IN_LOCAL;
 
     if flow.kind == flow_kind::FROM_REMOTE {

@@ -35,7 +35,5 @@ pub fn is_node_port(port: u16) -> bool {
 #[inline(always)]
 pub fn snat_ports() -> (u16, u16) {
     // SAFETY: as in `is_node_port`.
-    unsafe {
-        (core::ptr::read_volatile(&SNAT_PORT_FIRST), core::ptr::read_volatile(&SNAT_PORTS))
-    }
+    unsafe { (core::ptr::read_volatile(&SNAT_PORT_FIRST), core::ptr::read_volatile(&SNAT_PORTS)) }
 }

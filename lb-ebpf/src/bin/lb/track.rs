@@ -320,8 +320,7 @@ const LINGERS: u32 = 6;
 fn reserve<F: Take>() -> u32 {
     let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
     let key = &mut room.other_key;
-    let pool =
-        ports::towards::<F>(key.source, key.source_port, key.destination, key.protocol);
+    let pool = ports::towards::<F>(key.source, key.source_port, key.destination, key.protocol);
     if pool.is_none() {
         return NO_POOL;
     }
