@@ -82,6 +82,7 @@ fn is_fault(counter: Counter) -> bool {
         Counter::FlowHit,
         Counter::FlowNew,
         Counter::FlowMoved,
+        Counter::FlowEnded,
         Counter::FlowEvicted,
     ];
     !good.contains(&counter)
