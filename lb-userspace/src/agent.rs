@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     kernel::{
         Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
-        Programs, Settings, environment, sockets, sys,
+        Programs, Settings, environment, local_ports, sockets, sys,
     },
     maps::{FlowTables, KernelTables},
     model::Node,
@@ -65,6 +65,7 @@ pub async fn run(config: Config) -> Result<()> {
         None => environment::find_cgroup2()?,
     };
     environment::cgroup_id(&cgroup)?;
+    local_ports::check(config.snat_ports);
     let features = Features::probe()?;
     let pins = Pins::new(&config.pin_path);
     environment::ensure_bpffs(pins.root())?;

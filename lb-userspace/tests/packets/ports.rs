@@ -7,7 +7,12 @@ use aya::{
     Ebpf,
     programs::{SchedClassifier, Xdp},
 };
-use lb_common::{Protocol, counter::Counter, names};
+use lb_common::{
+    Be16, Protocol,
+    counter::Counter,
+    names,
+    pool::{Pool, PoolKey},
+};
 use lb_userspace::kernel::Sizes;
 
 use crate::{
@@ -149,5 +154,33 @@ fn silent_conversations_make_way_when_no_port_is_left() {
         }
         assert_eq!(rig.count(Counter::FlowEvicted) - before, u64::from(PORTS));
         assert_eq!(rig.halves(), 0);
+    }
+}
+
+#[test]
+fn a_port_that_a_flow_holds_is_not_given_out_even_if_its_pool_forgot() {
+    let mut rig = rig();
+    for parties in rig.families() {
+        let caller = Caller::program(&mut rig, &parties, At::Xdp, Protocol::Tcp);
+        let held: BTreeSet<_> =
+            (CLIENTS..CLIENTS + 4).map(|port| caller.from(port).connects(&mut rig)).collect();
+        let key = PoolKey {
+            backend: parties.far.into(),
+            address: parties.node.into(),
+            backend_port: Be16::new(caller.backend.port()),
+            first: RANGE.0,
+            ports: PORTS,
+            protocol: Protocol::Tcp.number(),
+            pad: 0,
+        };
+        rig.put_pool(&key, &Pool::default());
+        for source_port in CLIENTS + 4..CLIENTS + PORTS {
+            let ours = caller.from(source_port).connects(&mut rig);
+            assert!(!held.contains(&ours), "{ours}");
+        }
+        // They come back with their flows.
+        caller.from(CLIENTS).reaches(&mut rig, Tcp::Rst);
+        rig.rest(2);
+        assert!(held.contains(&caller.from(CLIENTS + PORTS).connects(&mut rig)));
     }
 }

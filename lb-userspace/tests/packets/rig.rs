@@ -18,6 +18,7 @@ use lb_common::{
     flow::{FlowKeyOf, FlowOf},
     frontend::node_address,
     limits, names,
+    pool::{Pool, PoolKey},
     settings::flags,
 };
 use lb_testbed::{CLIENT, Cluster, Families, Launcher, Netns, Probe, Worker};
@@ -216,6 +217,13 @@ impl Rig {
     /// How full the source ports are, the fullest backend first.
     pub fn pools(&self) -> Vec<PoolFill> {
         Reader::new(&self.maps).pools().unwrap()
+    }
+
+    /// Makes a pool of source ports look like this.
+    pub fn put_pool(&self, key: &PoolKey, pool: &Pool) {
+        let map = Map::HashMap(MapData::from_pin(self.maps.join(names::POOLS)).unwrap());
+        let mut pools = aya::maps::HashMap::<_, PoolKey, Pool>::try_from(map).unwrap();
+        pools.insert(key, pool, 0).unwrap();
     }
 
     /// What the agent does now and then.
