@@ -1,8 +1,9 @@
 //! Flows of the packet path: the tables `FLOWS_V4` and `FLOWS_V6`, and their tokens.
 //!
 //! A flow is two entries, one for each direction. Both are put in or none, and both are taken out
-//! together, by whoever ends the flow: nothing else removes an entry. Each entry is written by the
-//! packets of its own direction only; what the flow as a whole has come to is told from both.
+//! together, by whoever ends the flow: nothing else removes an entry. Each field of an entry is
+//! written by the packets of one direction only, its own as a rule; what the flow as a whole has
+//! come to is told from both.
 //!
 //! The entry of the client's direction is the first: it says whether the flow has been ended
 //! ([`life`]), and each flow has one token, with this entry's key, in a queue that is looked
@@ -61,8 +62,11 @@ pub struct Flow<A> {
     pub kind: u8,
     /// A set of [`state`]: what has been seen of this direction.
     pub state: u8,
+    /// Not zero, in the client's direction: the backend has answered. Written by the answer, so
+    /// that the client's packets need not look there.
+    pub answered: u8,
     /// Zero.
-    pub pad: u16,
+    pub pad: u8,
     /// Tells this flow from an earlier one with the same key.
     pub id: u32,
     /// One of [`life`], in the client's direction; zero in the other.

@@ -50,12 +50,12 @@ fields! {
     FlowKey<Ipv4> { source, destination, source_port, destination_port, protocol, hook, pad }
     FlowKey<Ipv6> { source, destination, source_port, destination_port, protocol, hook, pad }
     Flow<Ipv4> {
-        source, destination, source_port, destination_port, backend, service, kind, state, pad,
-        id, life, seen_jiffies, seen_s
+        source, destination, source_port, destination_port, backend, service, kind, state, answered,
+        pad, id, life, seen_jiffies, seen_s
     }
     Flow<Ipv6> {
-        source, destination, source_port, destination_port, backend, service, kind, state, pad,
-        id, life, seen_jiffies, seen_s
+        source, destination, source_port, destination_port, backend, service, kind, state, answered,
+        pad, id, life, seen_jiffies, seen_s
     }
     Token<Ipv4> { key, id, looked_s }
     Token<Ipv6> { key, id, looked_s }

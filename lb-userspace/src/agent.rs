@@ -6,11 +6,17 @@
 //! on their hooks, in place of an earlier agent's. When the agent ends, all of that stays and
 //! works; `sluice cleanup` takes it away.
 
+mod attach;
+mod ports;
+mod source;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
+    future::Future,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, mpsc::Receiver},
     thread,
     time::Duration,
 };
@@ -20,28 +26,35 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch as channel},
     task::JoinSet,
-    time::sleep,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use self::ports::Ports;
 use crate::{
+    coexistence,
     config::Config,
     kernel::{
-        Dataplane, Error, ExternalDevice, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins,
-        Programs, Settings, environment, local_ports, sockets, sys,
+        Dataplane, Error, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs, Settings,
+        environment, local_ports, rights, sys,
     },
-    maps::{FlowTables, KernelTables},
+    maps::{Counters, FlowTables, KernelTables},
     model::Node,
     plan::Capacities,
     reconcile::{Event, Parts, Programmed, Reconciler},
+    serve::Datapath,
     task::grace,
     telemetry::{Causes, kernel_log},
     upkeep,
-    watch::{DeviceNet, FileSource, NetSource, Ranges, Selection},
+    watch::{NetSource, Selection},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
 const EVENTS: usize = 64;
+/// Incidents of Services that may wait to be told of.
+const INCIDENTS: usize = 64;
+
+/// Something that runs for as long as the agent; it ends only by failing.
+type Task = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// What a start makes, before anything runs.
 struct Loaded {
@@ -59,7 +72,10 @@ struct Loaded {
 pub async fn run(config: Config) -> Result<()> {
     // From the first moment: a signal during a start must not be lost.
     let stop = Stop::new().context("waiting for signals")?;
-    environment::check_rights()?;
+    debug!(?config, "settings");
+    config.remarks.iter().for_each(|remark| warn!("{remark}"));
+    rights::check()?;
+    rights::lift_memory_limit()?;
     let cgroup = match &config.cgroup {
         Some(cgroup) => cgroup.clone(),
         None => environment::find_cgroup2()?,
@@ -71,12 +87,8 @@ pub async fn run(config: Config) -> Result<()> {
     environment::ensure_bpffs(pins.root())?;
     pins.prepare()?;
     let _lock = pins.lock()?;
+    coexistence::check(config.allow_kube_proxy)?;
     let loaded = load(&config, &pins, &features)?;
-    let ranges = Ranges {
-        service_cidrs: config.service_cidrs.clone(),
-        node_ports: config.node_ports.0..=config.node_ports.1,
-    };
-    let (source, news) = FileSource::open(config.manifests.clone(), ranges)?;
     let selection = config.interfaces.clone().map_or(Selection::ByRoutes, Selection::Named);
     let (network, net) = NetSource::open(selection).await?;
 
@@ -84,19 +96,15 @@ pub async fn run(config: Config) -> Result<()> {
     let (grace, requests) = grace::pair();
     let (programmed, progress) = channel::channel(Programmed::default());
     let (severed, to_close) = std::sync::mpsc::channel();
-    let wait = features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
-    let grace_over = events.clone();
-    thread::Builder::new().name("grace".into()).spawn(move || {
-        grace::serve(&requests, wait, || grace_over.blocking_send(Event::GraceOver).is_ok());
-    })?;
-    let theirs = cgroup.clone();
+    start_threads(&features, &cgroup, &events, requests, to_close)?;
+    let counters = Counters::open(&pins.maps())?;
+    let ports = Ports::new(&capacities(&config), Box::new(Datapath::new(move || counters.read())));
     // Dropped when this function ends, and with it the thread.
     let (_working, until) = std::sync::mpsc::channel();
-    let snat_ports = config.snat_ports;
+    let (flows, snat_ports) = (loaded.flows, config.snat_ports);
     thread::Builder::new()
         .name("upkeep".into())
-        .spawn(move || upkeep::run(loaded.flows, snat_ports, &until))?;
-    thread::Builder::new().name("sever".into()).spawn(move || close_severed(&to_close, &theirs))?;
+        .spawn(move || upkeep::run(flows, snat_ports, &until))?;
 
     let reconciler = Reconciler::new(Parts {
         tables: loaded.tables,
@@ -106,14 +114,28 @@ pub async fn run(config: Config) -> Result<()> {
         grace,
         programmed,
         severed,
+        metrics: ports.loop_metrics.clone(),
+        pulse: Arc::clone(&ports.pulse),
     });
+    let followed = source::open(&config, &events, ports.eligible()).await?;
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     tasks.spawn(async { reconciler.run(inbox).await.context("writing the tables") });
-    tasks.spawn(async { source.run().await.context("following the manifests") });
-    tasks.spawn(forward(news, Event::News, events.clone()));
     tasks.spawn(async { network.run().await.context("following this node's network") });
-    tasks.spawn(forward(net, Event::NodeNet, events.clone()));
-    tasks.spawn(keep_attached(loaded.dataplane, cgroup, progress, events.clone()));
+    tasks.spawn(source::forward(net, Event::NodeNet, events.clone()));
+    let attaching = attach::Attaching {
+        dataplane: loaded.dataplane,
+        cgroup,
+        progress: progress.clone(),
+        events: events.clone(),
+        ready: Arc::clone(&ports.ready),
+        metrics: ports.kernel_metrics.clone(),
+    };
+    tasks.spawn(attaching.run());
+    let (incidents, to_tell) = mpsc::channel(INCIDENTS);
+    tasks.spawn(source::tell(followed.publisher, to_tell));
+    for task in followed.tasks.into_iter().chain(ports.servers(&config, progress, incidents)?) {
+        tasks.spawn(task);
+    }
     tasks.spawn(stop.forward(events));
     if let Some(reader) = loaded.kernel_log {
         thread::Builder::new().name("kernel-log".into()).spawn(|| reader.run())?;
@@ -126,9 +148,35 @@ pub async fn run(config: Config) -> Result<()> {
     Ok(())
 }
 
+/// Starts the threads of what has to wait in the kernel.
+fn start_threads(
+    features: &Features,
+    cgroup: &Path,
+    events: &mpsc::Sender<Event>,
+    requests: Receiver<Duration>,
+    to_close: Receiver<BTreeSet<SocketAddr>>,
+) -> Result<()> {
+    let wait = features.has(Feature::GracePeriods).then_some(sys::wait_for_readers as _);
+    let grace_over = events.clone();
+    thread::Builder::new().name("grace".into()).spawn(move || {
+        grace::serve(&requests, wait, || grace_over.blocking_send(Event::GraceOver).is_ok());
+    })?;
+    match rights::missing_for_pods()? {
+        missing if missing.is_empty() => (),
+        missing => warn!(
+            "UDP sockets in pods stay connected to endpoints that left: missing {}",
+            missing.join(", ")
+        ),
+    }
+    let theirs = cgroup.to_owned();
+    thread::Builder::new()
+        .name("sever".into())
+        .spawn(move || attach::close_severed(&to_close, &theirs))?;
+    Ok(())
+}
+
 /// Loads programs and opens tables; nothing is attached yet.
 fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
-    environment::lift_memory_limit();
     let settings = Settings {
         sizes: config.sizes,
         flags: program_flags(config, features),
@@ -185,81 +233,6 @@ fn capacities(config: &Config) -> Capacities {
         frontends: sizes.frontends,
         source_ranges: sizes.source_ranges,
         ..Capacities::default()
-    }
-}
-
-/// Passes a source's latest value on whenever there is a new one.
-async fn forward<T: Clone>(
-    mut values: channel::Receiver<T>,
-    as_event: fn(T) -> Event,
-    events: mpsc::Sender<Event>,
-) -> Result<()> {
-    loop {
-        let latest = values.borrow_and_update().clone();
-        events.send(as_event(latest)).await?;
-        values.changed().await?;
-    }
-}
-
-/// How long until hooks that could not be attached are tried again.
-const ATTACH_AGAIN: Duration = Duration::from_secs(5);
-
-/// Puts programs where the tables are ready for them: the cgroup once, devices as they come.
-async fn keep_attached(
-    mut dataplane: Dataplane,
-    cgroup: PathBuf,
-    mut progress: channel::Receiver<Programmed>,
-    events: mpsc::Sender<Event>,
-) -> Result<()> {
-    let first = progress.wait_for(|now| now.services.is_some()).await?.clone();
-    dataplane.attach_cgroup(&cgroup)?;
-    let (mut devices, mut failed) = (first.devices, BTreeSet::new());
-    let mut is_first = true;
-    loop {
-        let errors = dataplane.follow_devices(&external(&devices));
-        let messages: BTreeSet<_> = errors.iter().map(|error| Causes(error).to_string()).collect();
-        messages.difference(&failed).for_each(|message| warn!("{message}"));
-        failed = messages;
-        events.send(Event::NativeXdp(dataplane.native_xdp())).await?;
-        if std::mem::take(&mut is_first) {
-            for error in dataplane.drop_other_versions() {
-                warn!("{}", Causes(&error));
-            }
-            let services = first.services.unwrap_or_default();
-            info!("programmed: {services} services, {} devices", devices.len());
-            if devices.is_empty() {
-                warn!(
-                    "no external device was found: clients outside this node are not served until \
-                     one that --interfaces names, or that routes use, comes up"
-                );
-            }
-        }
-        tokio::select! {
-            changed = progress.changed() => changed?,
-            () = sleep(ATTACH_AGAIN), if !failed.is_empty() => (),
-        }
-        devices = progress.borrow_and_update().devices.clone();
-    }
-}
-
-/// The devices as the kernel side wants them described.
-fn external(devices: &BTreeMap<u32, DeviceNet>) -> BTreeMap<u32, ExternalDevice> {
-    let describe = |device: &DeviceNet| ExternalDevice {
-        name: device.name.as_str().into(),
-        veth: device.kind.as_deref() == Some("veth"),
-    };
-    devices.iter().map(|(ifindex, device)| (*ifindex, describe(device))).collect()
-}
-
-/// Closes UDP sockets whose backend no service has any more. Ends with the agent.
-fn close_severed(to_close: &std::sync::mpsc::Receiver<BTreeSet<SocketAddr>>, cgroup: &Path) {
-    while let Ok(mut peers) = to_close.recv() {
-        to_close.try_iter().for_each(|mut more| peers.append(&mut more));
-        match sockets::close_udp(&peers, cgroup) {
-            Ok(0) => (),
-            Ok(closed) => info!(closed, "UDP sockets closed: their endpoint left its service"),
-            Err(error) => warn!("closing UDP sockets of endpoints that left: {error}"),
-        }
     }
 }
 

@@ -14,8 +14,11 @@ pub mod reconcile;
 
 pub mod upkeep;
 
+pub mod serve;
+
 pub mod agent;
 pub mod cli;
+pub mod coexistence;
 pub mod config;
 pub mod task;
 pub mod telemetry;

@@ -1,15 +1,16 @@
 //! `cargo xtask ci`: everything that must hold before a change is taken, cheapest first.
 
-use crate::{command, kernel_object, lint, test, tidy};
+use crate::{command, kernel_object, lint, render, test, tidy};
 use anyhow::{Context as _, Result};
 use std::{env, process::Command};
 
 /// A name for people, and what is done.
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     ("tidy", tidy::run),
     ("lint", lint::run),
+    ("rendered manifests", render::check),
     ("kept kernel object", kernel_object::check_kept),
     ("test", test::run_all),
     ("demo", demo),

@@ -32,6 +32,17 @@ pub fn prepare() -> Result<()> {
     Ok(())
 }
 
+/// Fails if neither object is of these sources. Gets nothing: what is published must not depend on
+/// what a machine happened to find.
+pub fn demand() -> Result<()> {
+    let wanted = sources::hash_sources(workspace::root()).context("cannot read the sources")?;
+    let folders = [workspace::fresh_objects(), workspace::kept_objects()];
+    if !folders.iter().any(|folder| made_of(folder, &wanted)) {
+        bail!("no kernel object is of these sources: `cargo xtask build-ebpf` makes one");
+    }
+    Ok(())
+}
+
 /// Fails if the kept object is not what the sources give, as far as this machine can tell.
 pub fn check_kept() -> Result<()> {
     let kept = workspace::kept_objects();

@@ -5,10 +5,12 @@ mod build_ebpf;
 mod ci;
 mod command;
 mod demo;
+mod image;
 mod interrupt;
 mod kernel_object;
 mod lint;
 mod progress;
+mod render;
 mod rights;
 mod setup;
 mod test;
@@ -41,6 +43,10 @@ enum Verb {
         /// What to do
         order: String,
     },
+    /// Make deploy/install.yaml of the kustomizations
+    Render(render::Args),
+    /// Make a container image of the agent
+    Image(image::Args),
     /// Measure it beside what it is held against
     Bench(bench::Args),
     /// Run the tests: unit, packets, sockets, netns
@@ -62,6 +68,8 @@ fn main() -> ExitCode {
         Verb::Worker { order } => return lb_testbed::worker::main(&order),
         Verb::Bench(args) => bench::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Render(args) => render::run(&args),
+        Verb::Image(args) => image::run(&args),
         Verb::Lint => lint::run(),
         Verb::Tidy => tidy::run(),
         Verb::Ci => ci::run(),

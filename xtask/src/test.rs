@@ -5,14 +5,16 @@
 //! | unit | every crate's own tests, on this machine's processor | nothing |
 //! | packets | packet tables through the kernel's test-run | root, as do those below |
 //! | sockets | real sockets in a private cgroup | |
-//! | netns | the testbed itself, devices, real tables and hooks, whole agents | |
+//! | netns | the testbed itself, devices, real tables and hooks, whole agents, also on an API server that fails | |
 //!
-//! A rung that lacks a right fails; it is never passed over.
+//! A rung that lacks a right fails; it is never passed over. One more, `api-server`, stands beside
+//! the ladder, as few machines have what it needs: whole agents on a real API server.
 
 use crate::{command, kernel_object, rights, workspace};
 use anyhow::{Context as _, Result, bail};
 use std::{
     io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -20,12 +22,23 @@ use std::{
 /// Features without which cargo does not so much as build the tests above the first rung.
 pub const PRIVILEGED_TESTS: &str = "lb-userspace/privileged,lb-testbed/privileged";
 
+/// The setting with the folder of a real API server's programs, also for the tests themselves.
+const K8SLAB: &str = "SLUICE_K8SLAB";
+/// What such a folder holds.
+const K8SLAB_PROGRAMS: [&str; 2] = ["etcd", "k8slab"];
+
 /// Settings of the verb.
 #[derive(clap::Args)]
 pub struct Args {
     /// How far up the ladder: one rung, or all
     #[arg(value_enum, default_value = "all")]
     rung: Choice,
+    /// Folder with etcd and k8slab, for `api-server`
+    #[arg(long, env = K8SLAB, value_name = "DIR")]
+    k8slab: Option<PathBuf>,
+    /// Measure instead, with release builds: latency of a change, memory, time to start
+    #[arg(long)]
+    measure: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,6 +48,7 @@ enum Choice {
     Sockets,
     Netns,
     All,
+    ApiServer,
 }
 
 /// One rung above the unit tests.
@@ -60,6 +74,7 @@ const PRIVILEGED: [Rung; 3] = [
             agent("tables"),
             agent("netns"),
             agent("churn"),
+            agent("kube"),
         ],
     },
 ];
@@ -103,6 +118,9 @@ pub fn run(args: &Args) -> Result<()> {
         }
         outcomes.push(climb(rung.name, |tally| privileged(&targets, tally)));
     }
+    if args.rung == Choice::ApiServer {
+        outcomes.push(climb("api-server", |tally| api_server(args, tally)));
+    }
     println!();
     for outcome in &outcomes {
         println!("{}", outcome.line());
@@ -117,7 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The whole ladder.
 pub fn run_all() -> Result<()> {
-    run(&Args { rung: Choice::All })
+    run(&Args { rung: Choice::All, k8slab: None, measure: false })
 }
 
 fn climb(name: &'static str, rung: impl FnOnce(&mut Tally) -> Result<()>) -> Outcome {
@@ -137,10 +155,7 @@ fn privileged(targets: &[&Target], tally: &mut Tally) -> Result<()> {
     if targets.is_empty() {
         bail!("this checkout has no such tests");
     }
-    rights::demand(rights::NAMESPACES)?;
-    rights::mount_bpffs()?;
-    // Programs that the tests start.
-    command::run(with_privileged("build").args(["--bin", "sluice", "--bin", "lb-testbed"]))?;
+    prepare(&[], &["--bin", "sluice", "--bin", "lb-testbed"])?;
     let mut cargo = with_privileged("test");
     cargo.arg("--no-fail-fast");
     for target in targets {
@@ -148,7 +163,39 @@ fn privileged(targets: &[&Target], tally: &mut Tally) -> Result<()> {
     }
     // These tests share what there is once a machine: pins, cgroups, one kernel's tables.
     cargo.args(["--", "--test-threads=1"]);
-    counted(&mut cargo, tally)?;
+    some(&mut cargo, tally)
+}
+
+/// The tests against a real API server, or the measurements there.
+fn api_server(args: &Args, tally: &mut Tally) -> Result<()> {
+    let whole =
+        |folder: &&Path| K8SLAB_PROGRAMS.iter().all(|program| folder.join(program).is_file());
+    let Some(folder) = args.k8slab.as_deref().filter(whole) else {
+        bail!("--k8slab must name a folder with the programs {}", K8SLAB_PROGRAMS.join(" and "));
+    };
+    let profile: &[&str] = if args.measure { &["--release"] } else { &[] };
+    let programs = ["--bin", "sluice", "--bin", "lb-testbed", "--example", "reflector"];
+    prepare(profile, &programs)?;
+    let mut cargo = with_privileged("test");
+    cargo.args(profile).args(["--features", "lb-userspace/k8slab", "--test", "k8slab"]);
+    cargo.args(["--", "--test-threads=1"]);
+    if args.measure {
+        cargo.args(["--ignored", "--nocapture"]);
+    }
+    cargo.env(K8SLAB, folder.canonicalize()?);
+    some(&mut cargo, tally)
+}
+
+/// What privileged tests need and start.
+fn prepare(profile: &[&str], programs: &[&str]) -> Result<()> {
+    rights::demand(rights::NAMESPACES)?;
+    rights::mount_bpffs()?;
+    command::run(with_privileged("build").args(profile).args(programs))
+}
+
+/// Runs tests, of which there has to be at least one.
+fn some(cargo: &mut Command, tally: &mut Tally) -> Result<()> {
+    counted(cargo, tally)?;
     if tally.passed == 0 {
         bail!("no test ran");
     }

@@ -24,7 +24,7 @@ pub fn picture(services: u32, endpoints: u32) -> Picture {
         let first = number * endpoints;
         let slice = slice(number, first..first + endpoints);
         let service = service(number);
-        picture.slices.insert(service.name.clone(), vec![Arc::new(slice)]);
+        picture.slices.insert(service.name.clone(), [Arc::new(slice)].into());
         picture.services.insert(service.name.clone(), Arc::new(service));
     }
     picture

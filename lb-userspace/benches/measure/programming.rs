@@ -158,7 +158,7 @@ fn change(sync: &mut Loop, picture: Arc<Picture>, args: &Args) -> Result<Vec<Pas
         let back = number % 2;
         let slice = population::slice(service, first..end - (1 - back));
         let mut next = Picture::clone(&now);
-        next.slices.insert(population::name(service), vec![Arc::new(slice)]);
+        next.slices.insert(population::name(service), [Arc::new(slice)].into());
         now = Arc::new(next);
         let pass = sync.take(Arc::clone(&now))?;
         ensure!(pass.ops > 0, "a change that changed nothing");

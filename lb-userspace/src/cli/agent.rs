@@ -7,12 +7,12 @@ use tokio::runtime::Builder;
 
 use crate::{
     agent,
-    config::{self, RawAgent},
+    config::{self, RawAgent, Surroundings},
     telemetry,
 };
 
 pub(super) fn run(raw: &RawAgent) -> Result<ExitCode> {
-    let config = config::check(raw)?;
+    let config = config::check(raw, &Surroundings::look())?;
     telemetry::start(config.log_format, config.verbose);
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)

@@ -4,6 +4,7 @@ mod agent;
 mod check;
 mod cleanup;
 mod inspect;
+mod mount_bpffs;
 mod table;
 
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Verb {
     Check(Box<RawAgent>),
     /// Detach every program and remove every pin
     Cleanup(cleanup::Arguments),
+    /// Mount a bpf filesystem at /sys/fs/bpf if there is none
+    MountBpffs,
 }
 
 impl Cli {
@@ -43,6 +46,7 @@ impl Cli {
             Verb::Inspect(arguments) => inspect::run(arguments),
             Verb::Check(raw) => check::run(raw),
             Verb::Cleanup(arguments) => cleanup::run(arguments),
+            Verb::MountBpffs => mount_bpffs::run(),
         };
         let error = match result {
             Ok(code) => return code,

@@ -1,18 +1,21 @@
-//! From what was typed to what is meant, with every problem found at once.
+//! From what was typed and written to what is meant, with every problem found at once.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::SocketAddr};
 
 use ipnet::IpNet;
 use lb_common::{limits, pool::MOST_PORTS, run::Run};
 
-use super::{Config, NodePortAddresses, RawAgent, RawTables};
+use super::{
+    Config, LogFormat, NodePortAddresses, RawAgent, RawTables, Surroundings, kube_proxy::KubeProxy,
+    listen::Server, source,
+};
 use crate::kernel::{Sizes, XdpMode};
 
 /// One setting that cannot be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
-    /// The flag.
-    pub flag: &'static str,
+    /// The flag, or the file and its field.
+    pub setting: String,
     /// What is wrong.
     pub reason: String,
 }
@@ -23,9 +26,9 @@ pub struct Problems(pub Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, Problem { flag, reason }) in self.0.iter().enumerate() {
+        for (number, Problem { setting, reason }) in self.0.iter().enumerate() {
             let separator = if number == 0 { "" } else { "\n" };
-            write!(f, "{separator}{flag}: {reason}")?;
+            write!(f, "{separator}{setting}: {reason}")?;
         }
         Ok(())
     }
@@ -33,43 +36,44 @@ impl fmt::Display for Problems {
 
 /// Collects problems on the way through the settings.
 #[derive(Default)]
-struct Findings(Vec<Problem>);
+pub(super) struct Findings(Vec<Problem>);
 
 impl Findings {
-    fn add(&mut self, flag: &'static str, reason: impl Into<String>) {
-        self.0.push(Problem { flag, reason: reason.into() });
+    pub(super) fn add(&mut self, setting: impl Into<String>, reason: impl Into<String>) {
+        self.0.push(Problem { setting: setting.into(), reason: reason.into() });
     }
 }
 
-/// Checks what was typed.
+/// Checks what was typed, and written where that says.
 ///
 /// # Errors
 ///
 /// Every problem there is.
-pub fn check(raw: &RawAgent) -> Result<Config, Problems> {
+pub fn check(raw: &RawAgent, around: &Surroundings) -> Result<Config, Problems> {
     let mut findings = Findings::default();
-    let manifests = manifests(raw, &mut findings);
-    let node_name = node_name(raw, &mut findings);
+    let mut remarks = Vec::new();
+    let file = read(raw, &mut remarks, &mut findings);
+    let source = source::choose(raw, &file, around, &mut remarks, &mut findings);
+    let node_name = node_name(raw, &file, around, &mut findings);
     let xdp = xdp_mode(&raw.xdp, &mut findings);
     let service_cidrs = service_cidrs(&raw.service_cidr, &mut findings);
     let node_ports = node_ports(&raw.service_node_port_range, &mut findings);
     let snat_ports = snat_ports(&raw.snat_ports, node_ports, &mut findings);
-    let mut node_port_addresses = NodePortAddresses::default();
-    for part in &raw.nodeport_addresses {
-        if !node_port_addresses.add(part) {
-            let known = "neither a network nor one of primary, localhost, all";
-            findings.add("--nodeport-addresses", format!("`{part}` is {known}"));
-        }
-    }
+    let node_port_addresses = node_port_addresses(raw, &file, &mut findings);
+    let listen = |server, findings: &mut _| listen(server, raw, &file, around, findings);
+    let healthz = listen(Server::Healthz, &mut findings);
+    let metrics = listen(Server::Metrics, &mut findings);
     if !raw.pin_path.is_absolute() || raw.pin_path.to_string_lossy().contains('.') {
         findings.add("--pin-path", "must be an absolute path without a dot, as bpffs has no dots");
     }
     let sizes = sizes(&raw.tables, &mut findings);
+    let log_format = log_format(raw, &file, &mut findings);
     if !findings.0.is_empty() {
         return Err(Problems(findings.0));
     }
+    let hard_fail = raw.bind_address_hard_fail.or_else(|| file.switch("bindAddressHardFail"));
     Ok(Config {
-        manifests,
+        source,
         node_name: node_name.into(),
         cgroup: raw.cgroup.clone(),
         interfaces: (!raw.interfaces.is_empty()).then(|| raw.interfaces.clone()),
@@ -80,33 +84,123 @@ pub fn check(raw: &RawAgent) -> Result<Config, Problems> {
         snat_ports,
         node_port_addresses,
         external_cluster_ip: raw.external_cluster_ip,
+        healthz,
+        metrics,
+        bind_hard_fail: hard_fail.unwrap_or_default(),
+        allow_kube_proxy: raw.allow_kube_proxy,
         sizes,
-        verbose: raw.verbose,
-        log_format: raw.log_format,
+        verbose: raw.verbose || file.number("logging.verbosity") >= VERBOSE,
+        log_format,
+        remarks,
     })
 }
 
-fn manifests(raw: &RawAgent, findings: &mut Findings) -> PathBuf {
-    match &raw.manifests {
-        None => findings.add("--manifests", "name a folder of manifests"),
-        Some(folder) if !folder.is_dir() => {
-            findings.add("--manifests", format!("{} is not a folder", folder.display()));
+/// The level from which on kube-proxy's verbosity is ours: that of debugging.
+const VERBOSE: i64 = 4;
+
+/// Reads the file, if there is to be one.
+fn read(raw: &RawAgent, remarks: &mut Vec<String>, findings: &mut Findings) -> KubeProxy {
+    let Some(path) = &raw.config else { return KubeProxy::default() };
+    match KubeProxy::read(path) {
+        Ok(file) => {
+            if !file.ignored.is_empty() {
+                let lines = file.ignored.iter().map(|ignored| format!("\n  {ignored}"));
+                let lines: String = lines.collect();
+                remarks.push(format!("in {}, without effect here:{lines}", path.display()));
+            }
+            file
         }
-        Some(_) => (),
+        Err(faults) => {
+            for (field, reason) in faults {
+                let field = field.map(|field| format!(": {field}")).unwrap_or_default();
+                findings.add(format!("--config {}{field}", path.display()), reason);
+            }
+            KubeProxy::default()
+        }
     }
-    raw.manifests.clone().unwrap_or_default()
 }
 
-fn node_name(raw: &RawAgent, findings: &mut Findings) -> String {
-    let host = || {
-        let system = nix::sys::utsname::uname().ok()?;
-        system.nodename().to_str().map(str::to_owned)
-    };
-    match raw.node_name.clone().or_else(host) {
-        Some(name) if !name.is_empty() => name,
-        _ => {
-            findings.add("--node-name", "the host has no name to take instead");
+fn node_name(
+    raw: &RawAgent,
+    file: &KubeProxy,
+    around: &Surroundings,
+    findings: &mut Findings,
+) -> String {
+    let named = [raw.node_name.as_deref(), file.text("hostnameOverride")];
+    let found = [around.node_name.as_deref(), around.host_name.as_deref()];
+    let mut names = named.into_iter().chain(found).flatten().map(str::trim);
+    match names.find(|name| !name.is_empty()) {
+        Some(name) => name.to_owned(),
+        None => {
+            findings.add("--node-name", "neither NODE_NAME nor the host has one to take instead");
             String::new()
+        }
+    }
+}
+
+fn node_port_addresses(
+    raw: &RawAgent,
+    file: &KubeProxy,
+    findings: &mut Findings,
+) -> NodePortAddresses {
+    let typed = raw.nodeport_addresses.iter().map(String::as_str).collect::<Vec<_>>();
+    let written = file.list("nodePortAddresses");
+    let mode = file.text("mode").unwrap_or("iptables");
+    let (setting, parts) = if !typed.is_empty() {
+        ("--nodeport-addresses", typed)
+    } else if !written.is_empty() {
+        ("--config: nodePortAddresses", written)
+    } else {
+        ("", vec![if mode == "nftables" { "primary" } else { "all" }])
+    };
+    let mut addresses = NodePortAddresses::default();
+    for part in parts {
+        if !addresses.add(part) {
+            let known = "neither a network nor one of primary, localhost, all";
+            findings.add(setting, format!("`{part}` is {known}"));
+        }
+    }
+    addresses.never_loopback =
+        mode == "iptables" && file.switch("iptables.localhostNodePorts") == Some(false);
+    addresses
+}
+
+fn listen(
+    server: Server,
+    raw: &RawAgent,
+    file: &KubeProxy,
+    around: &Surroundings,
+    findings: &mut Findings,
+) -> Option<SocketAddr> {
+    let (flag, typed, field) = match server {
+        Server::Healthz => {
+            ("--healthz-bind-address", &raw.healthz_bind_address, "healthzBindAddress")
+        }
+        Server::Metrics => {
+            ("--metrics-bind-address", &raw.metrics_bind_address, "metricsBindAddress")
+        }
+    };
+    // A field that is empty is not set, a flag that is empty says no.
+    let (setting, text) = match (typed, file.text(field)) {
+        (Some(typed), _) => (flag.to_owned(), typed.trim()),
+        (None, Some(written)) => (format!("--config: {field}"), written),
+        (None, None) => return Some(server.default_address(around.ipv6)),
+    };
+    server.address(text).unwrap_or_else(|reason| {
+        findings.add(setting, reason);
+        None
+    })
+}
+
+fn log_format(raw: &RawAgent, file: &KubeProxy, findings: &mut Findings) -> LogFormat {
+    match (raw.log_format, file.text("logging.format")) {
+        (Some(typed), _) => typed,
+        (None, None | Some("text")) => LogFormat::Text,
+        (None, Some("json")) => LogFormat::Json,
+        (None, Some(other)) => {
+            let reason = format!("`{other}` is none of text, json");
+            findings.add("--config: logging.format", reason);
+            LogFormat::default()
         }
     }
 }
@@ -204,68 +298,4 @@ fn sizes(raw: &RawTables, findings: &mut Findings) -> Sizes {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Command {
-        #[command(flatten)]
-        agent: RawAgent,
-    }
-
-    fn checked(flags: &[&str]) -> Result<Config, Problems> {
-        let folder = std::env::temp_dir();
-        let folder = folder.to_str().unwrap();
-        let line = ["sluice", "--manifests", folder, "--node-name", "n1"];
-        check(&Command::parse_from(line.iter().chain(flags)).agent)
-    }
-
-    #[track_caller]
-    fn refused(flags: &[&str], expected: &[&str]) {
-        let Problems(problems) = checked(flags).unwrap_err();
-        let found: Vec<_> = problems.iter().map(|problem| problem.flag).collect();
-        assert_eq!(found, expected, "{problems:?}");
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_limits() {
-        let config = checked(&[]).unwrap();
-        assert_eq!(config.sizes, Sizes::default());
-        assert_eq!(config.node_ports, (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST));
-        assert_eq!(config.snat_ports, (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST));
-        assert_eq!(config.service_cidrs, ["10.96.0.0/12".parse().unwrap()]);
-        assert!(config.node_port_addresses.all && config.interfaces.is_none());
-    }
-
-    #[test]
-    fn every_problem_is_found_at_once() {
-        refused(
-            &["--xdp=fast", "--service-cidr=10.0.0.0", "--max-flows=0", "--pin-path=pins"],
-            &["--xdp", "--service-cidr", "--pin-path", "--max-flows"],
-        );
-    }
-
-    #[test]
-    fn each_setting_has_its_bounds() {
-        refused(&["--service-cidr=10.0.0.0/8,192.168.0.0/16"], &["--service-cidr"]);
-        refused(&["--service-node-port-range=32767-30000"], &["--service-node-port-range"]);
-        refused(&["--service-node-port-range=20000-32767"], &["--snat-ports"]);
-        refused(&["--snat-ports=20000-30000"], &["--snat-ports"]);
-        refused(&["--snat-ports=1000-29999"], &["--snat-ports"]);
-        refused(&["--snat-ports=0-9"], &["--snat-ports"]);
-        refused(&["--service-node-port-range=30000"], &["--service-node-port-range"]);
-        refused(&["--nodeport-addresses=primary,eth0"], &["--nodeport-addresses"]);
-        refused(&["--max-slots=4294967295"], &["--max-slots"]);
-    }
-
-    #[test]
-    fn lists_are_split_at_commas() {
-        let config =
-            checked(&["--interfaces=eth*,vxlan0", "--service-cidr=10.96.0.0/12,fd00::/108"]);
-        let config = config.unwrap();
-        assert_eq!(config.interfaces.unwrap(), ["eth*", "vxlan0"]);
-        assert_eq!(config.service_cidrs.len(), 2);
-    }
-}
+mod tests;

@@ -1,28 +1,38 @@
-//! What the operator decided: first as typed ([`RawAgent`]), then checked ([`Config`]).
+//! What the operator decided: first as typed ([`RawAgent`]) and written ([`kube_proxy`]), then
+//! checked ([`Config`]).
 //!
-//! [`check`] finds every problem at once and touches nothing. Built once, by the command line, and
-//! handed to [`agent`](crate::agent), which gives each part its own share.
+//! [`check`] finds every problem at once and touches nothing. Flags win over the file of
+//! `--config`, that over the environment, and that over defaults. Built once, by the command line,
+//! and handed to [`agent`](crate::agent), which gives each part its own share.
 
 mod addresses;
 mod check;
+pub mod kube_proxy;
+mod listen;
 mod raw;
+mod source;
+mod surroundings;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
+use serde::{Serialize, Serializer};
 
 pub use addresses::NodePortAddresses;
 pub use check::{Problem, Problems, check};
-pub use raw::{LogFormat, PIN_PATH, RawAgent, RawTables};
+pub use raw::{LogFormat, PIN_PATH, PIN_PATH_VARIABLE, RawAgent, RawTables};
+pub use surroundings::Surroundings;
 
 use crate::kernel::{Sizes, XdpMode};
 
 /// The agent's settings, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Config {
-    /// Where manifests are.
-    pub manifests: PathBuf,
+    /// Where Services and their endpoints come from.
+    pub source: Source,
     /// This node's name.
+    #[serde(serialize_with = "text")]
     pub node_name: Arc<str>,
     /// The cgroup that the socket programs serve; `None`: the root of the cgroup2 mount.
     pub cgroup: Option<PathBuf>,
@@ -42,10 +52,38 @@ pub struct Config {
     pub node_port_addresses: NodePortAddresses,
     /// ClusterIPs answer clients from outside.
     pub external_cluster_ip: bool,
+    /// Where the node's health is served; `None`: nowhere.
+    pub healthz: Option<SocketAddr>,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// An address that cannot be bound ends the agent.
+    pub bind_hard_fail: bool,
+    /// Start beside another Service proxy.
+    pub allow_kube_proxy: bool,
     /// Sizes of the tables.
     pub sizes: Sizes,
     /// Log more, and use the kernel object that logs.
     pub verbose: bool,
     /// How log lines are written.
     pub log_format: LogFormat,
+    /// What is to be said once, at the start, about how the settings came to be.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
+}
+
+/// Where Services and their endpoints come from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// A folder of manifests.
+    Manifests(PathBuf),
+    /// A cluster's API server.
+    Kubernetes {
+        /// How to reach it; `None`: as a pod does.
+        kubeconfig: Option<PathBuf>,
+    },
+}
+
+fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }

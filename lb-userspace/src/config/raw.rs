@@ -3,15 +3,23 @@
 use std::path::PathBuf;
 
 use lb_common::limits;
+use serde::Serialize;
 
 /// Settings of `sluice agent`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct RawAgent {
-    /// Folder of Service and EndpointSlice manifests to follow
+    /// Folder of Service and EndpointSlice manifests to follow, instead of a cluster
     #[arg(long, value_name = "DIR")]
     pub manifests: Option<PathBuf>,
-    /// Name of this node, as endpoints name it [default: the host's name]
-    #[arg(long, value_name = "NAME")]
+    /// How to reach the cluster's API server [default: as a pod, by its service account]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// A KubeProxyConfiguration, for what is not given by a flag; what it says without effect is
+    /// listed in the log
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of this node, as endpoints name it [default: $NODE_NAME, else the host's name]
+    #[arg(long, value_name = "NAME", visible_alias = "hostname-override")]
     pub node_name: Option<String>,
     /// Cgroup whose processes are served [default: the root of the cgroup2 mount]
     #[arg(long, value_name = "PATH")]
@@ -23,7 +31,7 @@ pub struct RawAgent {
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub xdp: String,
     /// Folder on a bpf filesystem that programs and tables are pinned in
-    #[arg(long, value_name = "DIR", default_value = PIN_PATH)]
+    #[arg(long, value_name = "DIR", default_value = PIN_PATH, env = PIN_PATH_VARIABLE)]
     pub pin_path: PathBuf,
     /// Network that missing ClusterIPs are allotted from; once for each family
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/12")]
@@ -34,18 +42,32 @@ pub struct RawAgent {
     /// Source ports of ours, towards backends on other nodes: nothing else may use them
     #[arg(long, value_name = "FIRST-LAST", default_value = "10000-29999")]
     pub snat_ports: String,
-    /// Addresses of the node on which NodePorts answer: networks, `primary`, `localhost`, `all`
-    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', default_value = "all")]
+    /// Addresses of the node on which NodePorts answer: networks, `primary`, `localhost`, `all`.
+    /// Networks of one family alone leave the other one open [default: all]
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',')]
     pub nodeport_addresses: Vec<String>,
     /// Let clients from outside the cluster use ClusterIPs
     #[arg(long)]
     pub external_cluster_ip: bool,
+    /// Where /healthz and /livez are served; nothing or 0: nowhere [default: all addresses, 10256]
+    #[arg(long, value_name = "IP:PORT")]
+    pub healthz_bind_address: Option<String>,
+    /// Where /metrics and /proxyMode are served; nothing or 0: nowhere [default: 127.0.0.1:10249]
+    #[arg(long, value_name = "IP:PORT")]
+    pub metrics_bind_address: Option<String>,
+    /// End if one of these addresses cannot be bound, instead of trying again [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true")]
+    pub bind_address_hard_fail: Option<bool>,
+    /// Start although kube-proxy, or another Service proxy, is active on this node
+    #[arg(long)]
+    pub allow_kube_proxy: bool,
     /// Log more, the kernel side included
     #[arg(short, long)]
     pub verbose: bool,
-    /// How log lines are written
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    pub log_format: LogFormat,
+    /// How log lines are written [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
     /// Last, as flags after its heading would stand below it.
     #[command(flatten)]
     pub tables: RawTables,
@@ -53,6 +75,8 @@ pub struct RawAgent {
 
 /// Default of `--pin-path`.
 pub const PIN_PATH: &str = "/sys/fs/bpf/sluice";
+/// What says the same as `--pin-path`: a container has it for every command that is run in it.
+pub const PIN_PATH_VARIABLE: &str = "SLUICE_PIN_PATH";
 
 /// Sizes of the kernel's tables. They are allocated whole when the agent first starts.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -85,7 +109,8 @@ pub struct RawTables {
 }
 
 /// How log lines are written.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     #[default]

@@ -21,7 +21,8 @@ use super::{
 };
 
 /// Where XDP programs may run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum XdpMode {
     /// In the driver if it can and it pays, else nowhere.
     #[default]
@@ -48,6 +49,10 @@ const NATIVE: &str = "native";
 /// Name of the mode in which the stack does.
 const GENERIC: &str = "generic";
 const MODES: [&str; 2] = [NATIVE, GENERIC];
+/// What becomes of XDP on a device that carries our programs: a mode, or nothing.
+pub(super) const XDP_MODES: [&str; 3] = [NATIVE, GENERIC, OFF];
+/// Name of the latter.
+const OFF: &str = "off";
 
 impl XdpMode {
     /// Name and attachment flags of the mode; `None` if nothing is attached.
@@ -94,6 +99,14 @@ impl Devices {
     /// The devices, by ifindex, on which XDP runs in the driver.
     pub fn native(&self) -> &BTreeSet<u32> {
         &self.native
+    }
+
+    /// How many devices carry our programs, by where XDP runs there.
+    pub fn counts(&self) -> [(&'static str, usize); 3] {
+        let (all, native) = (self.attached.len(), self.native.len());
+        let (generic, off) =
+            if self.mode == XdpMode::Generic { (all - native, 0) } else { (0, all - native) };
+        [(NATIVE, native), (GENERIC, generic), (OFF, off)]
     }
 
     /// Makes the given devices, by ifindex, the ones that carry our programs. What fails is left
@@ -174,9 +187,9 @@ impl Devices {
             pins.take_over_link(&pin)?;
             links::release(&pins.link(&pin))?;
         }
-        let Some((mode, flags)) = attachment else { return Ok("off") };
+        let Some((mode, flags)) = attachment else { return Ok(OFF) };
         if self.refused.contains(&ifindex) {
-            return Ok("off");
+            return Ok(OFF);
         }
         let pin = xdp_pin(ifindex, mode);
         let wanted = device_link(Hook::XDP, &pin, ifindex, name, flags);
@@ -185,7 +198,7 @@ impl Devices {
             Err(Error::Attach { source, .. }) if self.mode == XdpMode::Auto => {
                 warn!(device = name, "no XDP in the driver, tc does all of it: {source}");
                 self.refused.insert(ifindex);
-                Ok("off")
+                Ok(OFF)
             }
             Err(error) => Err(error),
         }

@@ -1,59 +1,21 @@
-//! What must be there before anything is loaded: rights, a bpf filesystem, a cgroup2 hierarchy.
+//! What must be there before anything is loaded: a bpf filesystem, a cgroup2 hierarchy.
 
 use std::{
-    fs, io,
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use nix::{
     mount::{MsFlags, mount},
-    sys::resource::{RLIM_INFINITY, Resource, setrlimit},
     sys::statfs::{BPF_FS_MAGIC, CGROUP2_SUPER_MAGIC, statfs},
 };
-use tracing::{debug, info};
+use tracing::info;
 
 use super::Error;
 
 /// Where every distribution has its bpf filesystem.
-const BPFFS: &str = "/sys/fs/bpf";
-
-/// Capabilities by their bit, with those that include them.
-const RIGHTS: [(&str, u64); 3] = [
-    ("CAP_NET_ADMIN", 1 << 12),
-    ("CAP_BPF (or CAP_SYS_ADMIN)", 1 << 39 | SYS_ADMIN),
-    ("CAP_PERFMON (or CAP_SYS_ADMIN)", 1 << 38 | SYS_ADMIN),
-];
-const SYS_ADMIN: u64 = 1 << 21;
-
-/// Checks that this process may load and attach programs.
-///
-/// # Errors
-///
-/// Names every missing capability.
-pub fn check_rights() -> Result<(), Error> {
-    let status = fs::read_to_string("/proc/self/status").map_err(Error::ReadRights)?;
-    let mask = status
-        .lines()
-        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
-        .ok_or_else(|| Error::ReadRights(io::Error::other("no line CapEff")))?;
-    match missing(mask) {
-        rights if rights.is_empty() => Ok(()),
-        rights => Err(Error::Rights(rights)),
-    }
-}
-
-fn missing(mask: u64) -> Vec<&'static str> {
-    RIGHTS.iter().filter(|(_, any_of)| mask & any_of == 0).map(|(name, _)| *name).collect()
-}
-
-/// Lifts the limit on locked memory, which kernels before 5.11 count tables against.
-pub fn lift_memory_limit() {
-    // Newer kernels do not ask; on an older one the first table that is refused says so.
-    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
-        debug!("lifting the limit on locked memory: {error}");
-    }
-}
+pub const BPFFS: &str = "/sys/fs/bpf";
 
 /// Makes sure that pins can be made below `pin_path`, mounting a bpf filesystem at its usual place
 /// if that is what is missing.
@@ -82,22 +44,31 @@ pub fn is_on_bpffs(path: &Path) -> bool {
         .is_some_and(|filesystem| filesystem.filesystem_type() == BPF_FS_MAGIC)
 }
 
-/// Where the cgroup2 hierarchy is mounted: not always at the same place.
+/// Where the cgroup2 hierarchy is mounted: not always at the same place. In a container it may be
+/// mounted twice, once beginning at the container; then it is the mount that begins further out.
 ///
 /// # Errors
 ///
 /// It is mounted nowhere.
 pub fn find_cgroup2() -> Result<PathBuf, Error> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     cgroup2_mount(&mounts).ok_or(Error::NoCgroup2)
 }
 
 fn cgroup2_mount(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let (place, kind) = (fields.nth(1)?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(place))
-    })
+    let places = mounts.lines().filter_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, place) = (fields.next()?, fields.next()?);
+        filesystem.starts_with("cgroup2 ").then(|| (depth(root), PathBuf::from(place)))
+    });
+    places.min_by_key(|(depth, _)| *depth).map(|(_, place)| place)
+}
+
+/// How far below the root of our cgroup namespace a mount begins; less than 0: above it.
+fn depth(root: &str) -> i32 {
+    let steps = root.split('/').filter(|step| !step.is_empty());
+    steps.map(|step| if step == ".." { -1 } else { 1 }).sum()
 }
 
 /// The number by which the kernel knows the cgroup at `path`.
@@ -132,29 +103,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_missing_right_is_named() {
-        #[track_caller]
-        fn check(mask: u64, expected: &[&str]) {
-            assert_eq!(missing(mask), expected);
-        }
-        check(u64::MAX, &[]);
-        check(SYS_ADMIN | 1 << 12, &[]);
-        check(SYS_ADMIN, &["CAP_NET_ADMIN"]);
-        check(1 << 12 | 1 << 39, &["CAP_PERFMON (or CAP_SYS_ADMIN)"]);
-        check(0, &RIGHTS.map(|(name, _)| name));
-    }
-
-    #[test]
     fn the_cgroup2_mount_is_found_wherever_it_is() {
         #[track_caller]
         fn check(mounts: &str, expected: Option<&str>) {
             assert_eq!(cgroup2_mount(mounts), expected.map(PathBuf::from));
         }
-        check("cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n", None);
-        check(
-            "cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\nx /sys/fs/cgroup/unified cgroup2 rw 0 0\n",
-            Some("/sys/fs/cgroup/unified"),
-        );
-        check("cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0", Some("/sys/fs/cgroup"));
+        let v1 = "30 23 0:26 / /sys/fs/cgroup/cpu rw,nosuid - cgroup cgroup rw,cpu\n";
+        let hybrid = "42 23 0:38 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n";
+        let container = "50 23 0:38 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+        let host = "51 23 0:38 /../../.. /host/cgroup ro master:9 - cgroup2 cgroup2 rw\n";
+        let pod = "50 23 0:38 /kubepods/pod1/c /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+        check(v1, None);
+        check(&[v1, hybrid].concat(), Some("/sys/fs/cgroup/unified"));
+        check(container, Some("/sys/fs/cgroup"));
+        check(&[container, host].concat(), Some("/host/cgroup"));
+        check(&[pod, hybrid].concat(), Some("/sys/fs/cgroup/unified"));
     }
 }

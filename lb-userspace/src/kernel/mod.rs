@@ -1,6 +1,6 @@
 //! Programs, hooks and pins: what the kernel runs, where, and how it survives the agent.
 //!
-//! Called by [`agent`](crate::agent) in the order of a start: environment, features, lock, load,
+//! Called by [`agent`](crate::agent) in the order of a start: rights, environment, features, lock, load,
 //! attach; and by the command line to look and to clean up. Table content is the business of
 //! [`maps`](crate::maps).
 
@@ -13,9 +13,11 @@ mod hook;
 mod links;
 mod load;
 pub mod local_ports;
+mod metrics;
 mod object;
 mod pins;
 mod removal;
+pub mod rights;
 pub mod sockets;
 mod spec;
 pub mod sys;
@@ -32,6 +34,7 @@ pub use error::Error;
 pub use features::{Feature, Features};
 pub use links::{Pinned, pinned};
 pub use load::{Programs, Settings};
+pub use metrics::Metrics;
 pub use object::{LOG_OBJECT, OBJECT, ORIGIN};
 pub use pins::{Lock, Pins};
 pub use removal::remove_everything;
@@ -72,6 +75,11 @@ impl Dataplane {
     /// The devices, by ifindex, on which XDP runs in the driver.
     pub fn native_xdp(&self) -> BTreeSet<u32> {
         self.devices.native().clone()
+    }
+
+    /// How many devices carry the packet programs, by where XDP runs there.
+    pub fn device_counts(&self) -> [(&'static str, usize); 3] {
+        self.devices.counts()
     }
 
     /// Removes what other layout versions have pinned, once nothing of theirs is in use. Returns

@@ -23,7 +23,8 @@ use super::features::MMAPABLE;
 const NO_PREALLOC: u32 = 1;
 
 /// How large the tables are to be, in entries.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Sizes {
     /// Rows of `SERVICES`.
     pub services: u32,

@@ -16,7 +16,7 @@ mod writer;
 
 pub use error::{Class, Error};
 pub use flows::{FlowTables, PoolFill};
-pub use reader::Reader;
+pub use reader::{Counters, Reader};
 pub use writer::KernelTables;
 
 use crate::plan::{Contents, Op};

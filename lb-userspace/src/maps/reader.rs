@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aya::maps::{MapData, PerCpuArray};
+use aya::maps::{Map, MapData, PerCpuArray};
 use lb_common::{
     Ipv4, Ipv6,
     affinity::{Affinity, AffinityKey},
@@ -16,7 +16,11 @@ use lb_common::{
     socket::{UdpPeer, UdpPeerKey},
 };
 
-use super::{Error, KernelTables, PoolFill, Tables, flows::fullest_first, hash::Hash};
+use super::{
+    Error, KernelTables, PoolFill, Tables,
+    flows::fullest_first,
+    hash::{Hash, io_error},
+};
 use crate::{
     kernel::sys::{self, Access},
     plan::{Contents, RowName},
@@ -100,17 +104,43 @@ impl<'a> Reader<'a> {
     ///
     /// As for [`Self::contents`].
     pub fn counters(&self) -> Result<Vec<(Counter, u64)>, Error> {
-        let failed = |source| Error::Open { table: names::COUNTERS, source };
-        let map = MapData::from_pin(self.folder.join(names::COUNTERS)).map_err(failed)?;
-        let map = aya::maps::Map::from_map_data(map).map_err(failed)?;
-        let counters: PerCpuArray<_, u64> = map.try_into().map_err(failed)?;
-        Counter::ALL
-            .iter()
-            .map(|counter| {
-                let values = counters.get(&counter.index(), 0).map_err(failed)?;
-                Ok((*counter, values.iter().sum()))
-            })
-            .collect()
+        Counters::open(self.folder)?.read()
+    }
+}
+
+/// The counters, held open for who reads them again and again.
+pub struct Counters(PerCpuArray<MapData, u64>);
+
+impl Counters {
+    /// Opens the table pinned in a folder.
+    ///
+    /// # Errors
+    ///
+    /// It is missing or of another shape.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        MapData::from_pin(folder.join(names::COUNTERS))
+            .and_then(Map::from_map_data)
+            .and_then(TryInto::try_into)
+            .map(Self)
+            .map_err(|source| Error::Open { table: names::COUNTERS, source })
+    }
+
+    /// All of them, summed over the CPUs.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn read(&self) -> Result<Vec<(Counter, u64)>, Error> {
+        let value = |counter: &Counter| {
+            let values = self.0.get(&counter.index(), 0).map_err(|error| Error::Entries {
+                operation: "reading",
+                entries: 1,
+                table: names::COUNTERS,
+                source: io_error(error),
+            })?;
+            Ok((*counter, values.iter().sum()))
+        };
+        Counter::ALL.iter().map(value).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 mod eligible;
 mod endpoint;
 mod frontends;
+mod health;
 mod node;
 mod picture;
 mod port;
@@ -14,11 +15,12 @@ mod service;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 pub use endpoint::{Conditions, Endpoint, EndpointSlice, Hints, SlicePort};
+pub use health::HealthCheck;
 pub use node::Node;
-pub use picture::Picture;
+pub use picture::{Picture, Slices};
 pub use port::{Backend, Frontend, FrontendKind, PortId, ServicePort};
 pub use rejection::Rejection;
 pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy};
@@ -30,13 +32,14 @@ pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPoli
 #[derive(Debug)]
 pub struct Model {
     node: Node,
+    primary: BTreeSet<IpAddr>,
     picture: Arc<Picture>,
 }
 
 impl Model {
     /// A model of nothing, seen from `node`.
     pub fn new(node: Node) -> Self {
-        Self { node, picture: Arc::default() }
+        Self { node, primary: BTreeSet::new(), picture: Arc::default() }
     }
 
     /// Takes a source's complete view in place of the last one. Answers with the Services of which
@@ -58,6 +61,18 @@ impl Model {
         self.names().cloned().collect()
     }
 
+    /// Takes the node's primary addresses, of either family. Answers with the Services that may
+    /// ask for them, those with source ranges, if they changed.
+    pub fn set_primary(&mut self, addresses: BTreeSet<IpAddr>) -> BTreeSet<ServiceName> {
+        if self.primary == addresses {
+            return BTreeSet::new();
+        }
+        self.primary = addresses;
+        let services = self.picture.services.iter();
+        let asking = services.filter(|(_, service)| !service.source_ranges.is_empty());
+        asking.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The node this model is seen from.
     pub fn node(&self) -> &Node {
         &self.node
@@ -76,11 +91,20 @@ impl Model {
     /// What the tables should hold for a Service; empty if it does not exist, or is none of ours.
     pub fn service_ports(&self, name: &ServiceName) -> Vec<ServicePort> {
         let Some(service) = self.picture.services.get(name) else { return Vec::new() };
-        let slices = self.picture.slices.get(name).map_or(&[][..], Vec::as_slice);
+        let slices = self.picture.slices.get(name).map_or(&[][..], |slices| slices);
         frontends::families(service)
             .flat_map(|family| service.ports.iter().map(move |port| (family, port)))
-            .map(|(family, port)| port::service_port(service, port, family, slices, &self.node))
+            .map(|(family, port)| {
+                port::service_port(service, port, family, slices, (&self.node, &self.primary))
+            })
             .collect()
+    }
+
+    /// What a Service's `healthCheckNodePort` answers; `None` if it has none.
+    pub fn health_check(&self, name: &ServiceName) -> Option<HealthCheck> {
+        let service = self.picture.services.get(name)?;
+        let slices = self.picture.slices.get(name).map_or(&[][..], |slices| slices);
+        health::health_check(service, slices, &self.node)
     }
 }
 
@@ -95,9 +119,8 @@ mod tests {
         let mut picture = Picture::default();
         for (name, port) in services {
             let built = service(name).cluster_ip("10.96.0.1").port("http", *port).build();
-            let slices =
-                vec![Arc::new(slice(name).port("http", 80).endpoint(endpoint("10.1.0.1")).build())];
-            picture.slices.insert(built.name.clone(), slices);
+            let ends = slice(name).port("http", 80).endpoint(endpoint("10.1.0.1")).build();
+            picture.slices.insert(built.name.clone(), [Arc::new(ends)].into());
             picture.services.insert(built.name.clone(), Arc::new(built));
         }
         Arc::new(picture)
@@ -124,9 +147,9 @@ mod tests {
         let mut next = picture(&[("a", 1), ("b", 1)]);
         model.replace(next.clone());
 
-        let (name, slices) = next.slices.first_key_value().unwrap();
-        let (name, mut slices) = (name.clone(), slices.clone());
-        slices.push(Arc::new(slice("a").port("http", 81).build()));
+        let (name, slices) = next.slices.get_min().unwrap().clone();
+        let more = Arc::new(slice("a").port("http", 81).build());
+        let slices = slices.iter().cloned().chain([more]).collect();
         Arc::make_mut(&mut next).slices.insert(name.clone(), slices);
         check(model.replace(next.clone()), &["a"]);
 
@@ -144,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_primary_addresses_concerns_services_with_source_ranges() {
+        let mut model = Model::new(Node::default());
+        let mut next = picture(&[("a", 1), ("b", 1)]);
+        let ranged = service("b").cluster_ip("10.96.0.1").source_range("192.0.2.0/24").build();
+        let name = ranged.name.clone();
+        Arc::make_mut(&mut next).services.insert(name, Arc::new(ranged));
+        model.replace(next);
+        let addresses: BTreeSet<IpAddr> = [[192, 0, 2, 1].into()].into();
+        check(model.set_primary(addresses.clone()), &["b"]);
+        check(model.set_primary(addresses), &[]);
+    }
+
+    #[test]
     fn a_service_has_a_row_for_each_port_in_each_family() {
         let built = service("web")
             .cluster_ip("10.96.0.1")
@@ -153,7 +189,7 @@ mod tests {
             .build();
         let name = built.name.clone();
         let mut model = Model::new(Node::default());
-        let services = [(name.clone(), Arc::new(built))].into();
+        let services = [(name.clone(), Arc::new(built))].into_iter().collect();
         model.replace(Arc::new(Picture { services, ..Picture::default() }));
         let ids: Vec<_> = model
             .service_ports(&name)

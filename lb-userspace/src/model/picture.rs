@@ -6,61 +6,115 @@ use std::{
     sync::Arc,
 };
 
+use imbl::{OrdMap, ordmap::DiffItem};
+
 use super::{EndpointSlice, Service, ServiceName};
+
+/// All EndpointSlices of one Service.
+pub type Slices = Arc<[Arc<EndpointSlice>]>;
 
 /// Everything a source knows, complete: what is not in it does not exist.
 ///
-/// Objects are shared, so that a source which keeps an unchanged object's `Arc` makes the
-/// comparison with the last picture a comparison of pointers.
+/// A copy shares all entries with its original, and after a change all but those near the changed
+/// one. So a source copies its last picture, changes the copy and hands it out: that, and the
+/// comparison of the two, takes no longer for being one Service among ten thousand.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Picture {
     /// Services by name.
-    pub services: BTreeMap<ServiceName, Arc<Service>>,
-    /// EndpointSlices by the Service they belong to, which need not exist.
-    pub slices: BTreeMap<ServiceName, Vec<Arc<EndpointSlice>>>,
+    pub services: OrdMap<ServiceName, Arc<Service>>,
+    /// EndpointSlices by the Service they belong to, which need not exist; no list is empty.
+    pub slices: OrdMap<ServiceName, Slices>,
 }
 
 impl Picture {
+    /// Puts a complete set of Services in the place of those that are there. What is equal keeps
+    /// its place in memory.
+    pub fn set_services(&mut self, all: BTreeMap<ServiceName, Arc<Service>>) {
+        set_all(&mut self.services, all);
+    }
+
+    /// Puts a complete set of EndpointSlices in the place of those that are there; see
+    /// [`set_services`](Self::set_services).
+    pub fn set_slices(&mut self, all: BTreeMap<ServiceName, Slices>) {
+        set_all(&mut self.slices, all);
+    }
+
     /// The Services of which an object differs between the two pictures.
     pub(super) fn differences(&self, other: &Self) -> BTreeSet<ServiceName> {
-        let mut names = BTreeSet::new();
-        differing_keys(&self.services, &other.services, same, &mut names);
-        let same_slices = |a: &Vec<Arc<_>>, b: &Vec<Arc<_>>| {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        };
-        differing_keys(&self.slices, &other.slices, same_slices, &mut names);
-        names
+        let services = self.services.diff(&other.services).map(name_of);
+        let slices = self.slices.diff(&other.slices).map(name_of);
+        services.chain(slices).cloned().collect()
     }
 }
 
-fn same<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {
-    Arc::ptr_eq(a, b) || a == b
+fn name_of<'a, V>(item: DiffItem<'a, 'a, ServiceName, V>) -> &'a ServiceName {
+    match item {
+        DiffItem::Add(name, _) | DiffItem::Remove(name, _) => name,
+        DiffItem::Update { new: (name, _), .. } => name,
+    }
 }
 
-/// Walks two sorted maps side by side: no look-up, and no allocation for what is the same.
-fn differing_keys<V>(
-    a: &BTreeMap<ServiceName, V>,
-    b: &BTreeMap<ServiceName, V>,
-    same: impl Fn(&V, &V) -> bool,
-    names: &mut BTreeSet<ServiceName>,
-) {
-    let (mut left, mut right) = (a.iter().peekable(), b.iter().peekable());
-    loop {
-        let order = match (left.peek(), right.peek()) {
-            (None, None) => return,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((a, _)), Some((b, _))) if a.is_shared_with(b) => Ordering::Equal,
-            (Some((a, _)), Some((b, _))) => a.cmp(b),
-        };
-        let was = if order.is_le() { left.next() } else { None };
-        let is = if order.is_ge() { right.next() } else { None };
-        match (was, is) {
-            (Some((_, a)), Some((_, b))) if same(a, b) => {}
-            (Some((name, _)), _) | (_, Some((name, _))) => {
-                names.insert(name.clone());
-            }
-            (None, None) => return,
+/// Walks the two side by side and touches only what differs.
+fn set_all<V: Clone + PartialEq>(map: &mut OrdMap<ServiceName, V>, all: BTreeMap<ServiceName, V>) {
+    let before = map.clone();
+    let mut before = before.iter().peekable();
+    for (name, value) in all {
+        while let Some((gone, _)) = before.next_if(|(other, _)| **other < name) {
+            map.remove(gone);
         }
+        match before.next_if(|(other, _)| other.cmp(&&name) == Ordering::Equal) {
+            Some((_, old)) if *old == value => (),
+            _ => _ = map.insert(name, value),
+        }
+    }
+    for (gone, _) in before {
+        map.remove(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing::service, *};
+
+    fn services(given: &[(&str, u16)]) -> BTreeMap<ServiceName, Arc<Service>> {
+        let build = |(name, port): &(&str, u16)| service(name).port("http", *port).build();
+        let built = given.iter().map(build);
+        built.map(|service| (service.name.clone(), Arc::new(service))).collect()
+    }
+
+    #[track_caller]
+    fn check(before: &[(&str, u16)], after: &[(&str, u16)], differing: &[&str]) {
+        let mut old = Picture::default();
+        old.set_services(services(before));
+        let mut new = old.clone();
+        new.set_services(services(after));
+        assert!(new.services.iter().eq(&services(after)));
+        let found = old.differences(&new);
+        assert_eq!(found.iter().map(|name| &*name.name).collect::<Vec<_>>(), differing);
+        for (name, service) in &old.services {
+            let kept = new.services.get(name).is_some_and(|other| Arc::ptr_eq(service, other));
+            assert_eq!(kept, !differing.contains(&&*name.name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_complete_set_replaces_what_was_and_keeps_what_is_equal() {
+        check(&[], &[("a", 1), ("b", 1)], &["a", "b"]);
+        check(&[("a", 1), ("b", 1)], &[("a", 1), ("b", 1)], &[]);
+        check(&[("a", 1), ("b", 1), ("c", 1)], &[("b", 2), ("c", 1), ("d", 1)], &["a", "b", "d"]);
+        check(&[("a", 1), ("b", 1)], &[("a", 1)], &["b"]);
+        check(&[("a", 1), ("b", 1)], &[], &["a", "b"]);
+    }
+
+    #[test]
+    fn a_copy_shares_what_did_not_change() {
+        let names: Vec<_> = (0..1000).map(|number| format!("s{number:04}")).collect();
+        let given: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        let mut picture = Picture::default();
+        picture.set_services(services(&given));
+        let changed = Arc::new(service("s0500").port("http", 2).build());
+        let mut next = picture.clone();
+        next.services.insert(changed.name.clone(), changed);
+        assert_eq!(picture.differences(&next).len(), 1);
     }
 }

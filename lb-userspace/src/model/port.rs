@@ -1,6 +1,6 @@
 //! One port of one Service in one family: what the tables have a row for.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use lb_common::Protocol;
@@ -90,7 +90,7 @@ pub(super) fn service_port(
     port: &Port,
     family: IpFamily,
     slices: &[Arc<EndpointSlice>],
-    node: &Node,
+    (node, primary): (&Node, &BTreeSet<IpAddr>),
 ) -> ServicePort {
     let frontends = frontends::frontends(service, port, family);
     let internal_local = service.internal_policy == TrafficPolicy::Local;
@@ -109,15 +109,27 @@ pub(super) fn service_port(
         internal_local,
         external_local,
         affinity_timeout_s: service.affinity_timeout_s,
-        source_ranges: source_ranges(service, &frontends, family),
+        source_ranges: source_ranges(service, &frontends, family, primary),
         frontends,
     }
 }
 
 /// The ranges that filter this port's load-balancer VIPs. A range of one family says nothing about
 /// the other: a family without a range is open.
-fn source_ranges(service: &Service, frontends: &[Frontend], family: IpFamily) -> Vec<IpNet> {
-    if frontends.iter().all(|frontend| frontend.kind != FrontendKind::LoadBalancer) {
+///
+/// Where the node itself is let in, so are calls that come from one of the VIPs: the node's own, if
+/// it has the VIP on a device and so calls from it.
+fn source_ranges(
+    service: &Service,
+    frontends: &[Frontend],
+    family: IpFamily,
+    primary: &BTreeSet<IpAddr>,
+) -> Vec<IpNet> {
+    let vips = || {
+        let vips = frontends.iter().filter(|at| at.kind == FrontendKind::LoadBalancer);
+        vips.filter_map(|at| at.address)
+    };
+    if vips().next().is_none() {
         return Vec::new();
     }
     let mut ranges: Vec<_> = service
@@ -126,6 +138,9 @@ fn source_ranges(service: &Service, frontends: &[Frontend], family: IpFamily) ->
         .filter(|range| IpFamily::of(range.addr()) == family)
         .map(IpNet::trunc)
         .collect();
+    if ranges.iter().any(|range| primary.iter().any(|own| range.contains(own))) {
+        ranges.extend(vips().map(IpNet::from));
+    }
     ranges.sort_unstable();
     ranges.dedup();
     ranges
@@ -141,10 +156,15 @@ mod tests {
         *,
     };
 
+    /// On a node with these primary addresses.
+    const PRIMARY: [&str; 2] = ["192.168.50.11", "fd00:50::11"];
+
     fn ports(given: ServiceBuilder) -> Vec<ServicePort> {
         let given = given.build();
+        let node = Node::default();
+        let primary = PRIMARY.iter().map(|address| address.parse().unwrap()).collect();
         frontends::families(&given)
-            .map(|family| service_port(&given, &given.ports[0], family, &[], &Node::default()))
+            .map(|family| service_port(&given, &given.ports[0], family, &[], (&node, &primary)))
             .collect()
     }
 
@@ -196,9 +216,32 @@ mod tests {
         check_ranges(vips(), &[&[], &[]]);
         check_ranges(vips().source_range("10.0.0.0/8"), &[&["10.0.0.0/8"], &[]]);
         check_ranges(
-            vips().source_range("192.0.2.9/24").source_range("fd00::/8").source_range("10.0.0.0/8"),
-            &[&["10.0.0.0/8", "192.0.2.0/24"], &["fd00::/8"]],
+            vips()
+                .source_range("192.0.2.9/24")
+                .source_range("fd01::/16")
+                .source_range("10.0.0.0/8"),
+            &[&["10.0.0.0/8", "192.0.2.0/24"], &["fd01::/16"]],
         );
+    }
+
+    #[test]
+    fn a_range_with_the_node_in_it_lets_calls_from_the_vips_of_that_family_in() {
+        let vips = || {
+            service("web")
+                .kind(ServiceType::LoadBalancer)
+                .load_balancer_ip("198.51.100.1")
+                .load_balancer_ip("2001:db8::1")
+                .port("http", 80)
+        };
+        check_ranges(
+            vips().source_range("192.168.50.0/24").source_range("fd00:51::/64"),
+            &[&["192.168.50.0/24", "198.51.100.1/32"], &["fd00:51::/64"]],
+        );
+        check_ranges(
+            vips().source_range("fd00:50::11/128"),
+            &[&[], &["2001:db8::1/128", "fd00:50::11/128"]],
+        );
+        check_ranges(vips().source_range("192.168.50.12/32"), &[&["192.168.50.12/32"], &[]]);
     }
 
     #[test]

@@ -19,11 +19,6 @@ impl ServiceName {
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
-
-    /// Whether both are the same text in memory: equal, and known to be without reading it.
-    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.namespace, &other.namespace) && Arc::ptr_eq(&self.name, &other.name)
-    }
 }
 
 impl std::fmt::Display for ServiceName {

@@ -72,6 +72,11 @@ impl ServiceBuilder {
         self
     }
 
+    pub(crate) fn health_check_port(mut self, port: u16) -> Self {
+        self.0.health_check_node_port = Some(port);
+        self
+    }
+
     pub(crate) fn port(self, name: &str, port: u16) -> Self {
         self.any_port(name, Protocol::Tcp, port)
     }

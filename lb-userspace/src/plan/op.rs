@@ -116,6 +116,48 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// Every [`Self::name`].
+    pub const NAMES: [&'static str; 15] = [
+        "put_backend",
+        "write_slots",
+        "write_name",
+        "put_service",
+        "publish_run",
+        "set_settings",
+        "set_backend_flags",
+        "put_frontend",
+        "remove_frontend",
+        "put_source_range",
+        "remove_source_range",
+        "put_node_address",
+        "remove_node_address",
+        "put_device",
+        "remove_device",
+    ];
+
+    /// What it does, as metrics know it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PutBackend { .. } => "put_backend",
+            Self::WriteSlots { .. } => "write_slots",
+            Self::WriteName { .. } => "write_name",
+            Self::PutService { .. } => "put_service",
+            Self::PublishRun { .. } => "publish_run",
+            Self::SetSettings { .. } => "set_settings",
+            Self::SetBackendFlags { .. } => "set_backend_flags",
+            Self::PutFrontend { .. } => "put_frontend",
+            Self::RemoveFrontend { .. } => "remove_frontend",
+            Self::PutSourceRange { .. } => "put_source_range",
+            Self::RemoveSourceRange { .. } => "remove_source_range",
+            Self::PutNodeAddress { .. } => "put_node_address",
+            Self::RemoveNodeAddress { .. } => "remove_node_address",
+            Self::PutDevice { .. } => "put_device",
+            Self::RemoveDevice { .. } => "remove_device",
+        }
+    }
+}
+
 /// One of a service's two lists of backends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum List {

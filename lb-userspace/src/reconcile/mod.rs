@@ -6,75 +6,41 @@
 //! are attached by whoever watches the [`Programmed`] channel, which first speaks after the first
 //! plan was written.
 
+mod checks;
+mod local;
+mod metrics;
 mod node;
+mod parts;
+mod pulse;
 mod rejections;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use lb_common::device::flags;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    config::NodePortAddresses,
     maps::{Class, Error, Tables},
     model::{Model, Node, Picture, ServiceName},
-    plan::{Capacities, Plan, Planner, Retired},
-    task::grace::Grace,
+    plan::{Plan, Planner, Retired},
     telemetry::Causes,
-    watch::{DeviceNet, News, NodeNet},
+    watch::{DeviceNet, NodeNet, Trigger},
 };
+use checks::Checks;
+use local::NoLocal;
+pub use metrics::Metrics;
 use node::NodeRows;
+pub use parts::{Event, Parts, Programmed};
+pub use pulse::{Condition, PATIENCE, Pulse};
 use rejections::Standing;
-
-/// Everything that can wake the loop.
-#[derive(Debug)]
-pub enum Event {
-    /// A source's view of the cluster.
-    News(News),
-    /// This node's devices and addresses, complete.
-    NodeNet(NodeNet),
-    /// The devices, by ifindex, on which XDP now runs natively.
-    NativeXdp(BTreeSet<u32>),
-    /// What was out of use at the last request can be used again.
-    GraceOver,
-    /// Time to end.
-    Stop,
-}
-
-/// What has been written, for those who act on it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Programmed {
-    /// How many Services there are; `None` before the first plan was written.
-    pub services: Option<usize>,
-    /// The devices that the tables know, by ifindex: where packet programs belong.
-    pub devices: BTreeMap<u32, DeviceNet>,
-}
-
-/// What the loop is given to work with.
-pub struct Parts<T> {
-    /// The tables.
-    pub tables: T,
-    /// Their sizes.
-    pub capacities: Capacities,
-    /// This node.
-    pub node: Node,
-    /// Where NodePorts answer.
-    pub node_port_addresses: NodePortAddresses,
-    /// Asks for grace periods, which come back as [`Event::GraceOver`].
-    pub grace: Grace,
-    /// Told of every plan that was written.
-    pub programmed: watch::Sender<Programmed>,
-    /// Told of UDP endpoints that no service has any more.
-    pub severed: std::sync::mpsc::Sender<BTreeSet<SocketAddr>>,
-}
 
 /// The loop's state.
 pub struct Reconciler<T> {
@@ -85,6 +51,8 @@ pub struct Reconciler<T> {
     /// What the tables hold; `None` until they were read, and after a write has failed.
     planner: Option<Planner>,
     net: Option<NodeNet>,
+    /// The node's addresses, as far as the cluster knows them.
+    primary: Vec<IpAddr>,
     native: BTreeSet<u32>,
     /// Pictures that newer ones have replaced. To take one with many Services down takes longer
     /// than to write a small change, so that comes first.
@@ -96,6 +64,13 @@ pub struct Reconciler<T> {
     /// The node's rows have not been planned since they changed.
     node_dirty: bool,
     rejections: Standing,
+    checks: Checks,
+    no_local: NoLocal,
+    node_port_addresses: Option<Arc<BTreeSet<IpAddr>>>,
+    /// What set off the changes that are not written yet.
+    triggers: Vec<Trigger>,
+    /// Everything is to be planned, as the tables were just read.
+    full: bool,
     /// Out of use since the last request for a grace period, and before it.
     retired: Retired,
     waiting: Option<Retired>,
@@ -118,6 +93,7 @@ impl<T: Tables> Reconciler<T> {
             devices: BTreeMap::new(),
             planner: None,
             net: None,
+            primary: Vec::new(),
             native: BTreeSet::new(),
             outdated: Vec::new(),
             seen_picture: false,
@@ -125,6 +101,11 @@ impl<T: Tables> Reconciler<T> {
             dirty: BTreeSet::new(),
             node_dirty: false,
             rejections: Standing::default(),
+            checks: Checks::default(),
+            no_local: NoLocal::default(),
+            node_port_addresses: None,
+            triggers: Vec::new(),
+            full: false,
             retired: Retired::default(),
             waiting: None,
             failures: 0,
@@ -149,6 +130,7 @@ impl<T: Tables> Reconciler<T> {
 
     /// Takes all that is new, then plans once; `false`: it is time to end.
     fn turn(&mut self, events: impl IntoIterator<Item = Event>) -> Result<bool, Error> {
+        self.parts.pulse.queued(Instant::now());
         for event in events {
             if !self.take(event)? {
                 return Ok(false);
@@ -166,8 +148,14 @@ impl<T: Tables> Reconciler<T> {
     fn take(&mut self, event: Event) -> Result<bool, Error> {
         match event {
             Event::News(news) => {
-                self.outdated.push(Arc::clone(self.model.picture()));
-                self.dirty.append(&mut self.model.replace(news.picture));
+                self.triggers.extend(news.triggers);
+                let before = Arc::clone(self.model.picture());
+                let mut changed = self.model.replace(news.picture);
+                let (services, endpoints) =
+                    metrics::changes(&before, self.model.picture(), changed.iter());
+                self.parts.metrics.news(services, endpoints, SystemTime::now());
+                self.outdated.push(before);
+                self.dirty.append(&mut changed);
                 self.rejections.of_source(news.rejections.iter().cloned());
                 self.complete = news.complete;
                 self.seen_picture = true;
@@ -176,11 +164,18 @@ impl<T: Tables> Reconciler<T> {
                 self.net = Some(net);
                 self.node_dirty = true;
             }
+            Event::Node(news) => {
+                let node = Node { zone: news.zone, ..self.model.node().clone() };
+                self.dirty.append(&mut self.model.set_node(node));
+                self.node_dirty |= self.primary != news.internal_ips;
+                self.primary = news.internal_ips;
+            }
             Event::NativeXdp(devices) => {
                 self.node_dirty |= self.native != devices;
                 self.native = devices;
             }
             Event::GraceOver => {
+                self.parts.metrics.grace_over();
                 let retired = self.waiting.take();
                 match &mut self.planner {
                     // What the release makes possible is planned with the rest, in any case.
@@ -208,6 +203,7 @@ impl<T: Tables> Reconciler<T> {
         let (planner, plan) = Planner::adopt(self.parts.capacities, contents);
         self.dirty = self.model.names().chain(planner.names()).cloned().collect();
         self.node_dirty = true;
+        self.full = true;
         // Places an earlier planner waited for are read anew with everything else.
         (self.retired, self.waiting) = Default::default();
         debug!(services = planner.names().count(), ops = plan.ops.len(), "tables read");
@@ -227,14 +223,21 @@ impl<T: Tables> Reconciler<T> {
         self.dirty = unknown;
         let dirty: BTreeSet<ServiceName> = dirty;
         let model = &self.model;
-        let plan = planner.plan(dirty.iter().map(|name| (name.clone(), model.service_ports(name))));
+        let wanted: Vec<_> =
+            dirty.iter().map(|name| (name.clone(), model.service_ports(name))).collect();
+        for (name, ports) in &wanted {
+            self.no_local.set(name, ports);
+            self.checks.set(name, model.health_check(name));
+        }
+        let plan = planner.plan(wanted);
         ops += plan.ops.len();
         self.perform(plan)?;
+        let took = started.elapsed();
         if ops > 0 {
-            let micros = started.elapsed().as_micros() as u64;
-            info!(services = dirty.len(), ops, micros, "synced");
+            info!(services = dirty.len(), ops, micros = took.as_micros() as u64, "synced");
         }
         self.failures = 0;
+        self.measure((ops > 0 || !dirty.is_empty()).then_some(took));
         self.tell();
         Ok(())
     }
@@ -245,15 +248,35 @@ impl<T: Tables> Reconciler<T> {
         if !std::mem::take(&mut self.node_dirty) {
             return Ok(0);
         }
-        let rows = NodeRows::new(net, &self.parts.node_port_addresses, &self.native);
+        let primary = node::primary(&self.primary, net);
+        let rows = NodeRows::new(net, &primary, &self.parts.node_port_addresses, &self.native);
+        self.dirty.append(&mut self.model.set_primary(primary));
         let plan = planner.plan_node(&rows.addresses, &rows.devices);
         self.devices = net.devices.clone();
+        let restricted = !self.parts.node_port_addresses.all;
+        self.node_port_addresses = restricted.then(|| Arc::new(rows.node_port_addresses()));
         let ops = plan.ops.len();
         self.perform(plan)?;
         Ok(ops)
     }
 
+    /// Everything known has been written; `took`: how long that was, if there was anything.
+    fn measure(&mut self, took: Option<Duration>) {
+        let (metrics, now) = (&self.parts.metrics, SystemTime::now());
+        let full = std::mem::take(&mut self.full);
+        if let Some(took) = took {
+            metrics.synced(metrics::Sync { took, full, now });
+        }
+        metrics.programmed(&std::mem::take(&mut self.triggers), self.model.picture(), now);
+        metrics.no_local(&self.no_local);
+        if let Some(planner) = &self.planner {
+            metrics.usage(&planner.usage(), self.model.names().count());
+        }
+        self.parts.pulse.written(now);
+    }
+
     fn perform(&mut self, plan: Plan) -> Result<(), Error> {
+        self.parts.metrics.operations(&plan.ops);
         self.parts.tables.apply(&plan.ops)?;
         self.retired.merge(plan.retired);
         self.request_grace();
@@ -285,6 +308,7 @@ impl<T: Tables> Reconciler<T> {
                 Causes(&error)
             ),
         }
+        self.parts.metrics.failed(error.class());
         // The planner believes what was not written: read, then plan everything.
         self.planner = None;
         self.failures += 1;
@@ -294,12 +318,19 @@ impl<T: Tables> Reconciler<T> {
 
     fn tell(&mut self) {
         if let Some(planner) = &self.planner {
-            self.rejections.of_planner(planner.rejections().cloned());
+            let refused = planner.rejections().cloned().chain(self.checks.rejections());
+            self.rejections.of_planner(refused);
         }
-        self.rejections.log_changes();
-        let services = Some(self.model.names().count());
-        let devices = self.devices.clone();
-        let now = Programmed { services, devices };
+        if self.rejections.log_changes() != (0, 0) {
+            self.parts.metrics.rejections(self.rejections.standing());
+        }
+        let now = Programmed {
+            services: Some(self.model.picture().services.len()),
+            devices: self.devices.clone(),
+            complete: self.complete,
+            health_checks: self.checks.held(),
+            node_port_addresses: self.node_port_addresses.clone(),
+        };
         self.parts.programmed.send_if_modified(|before| {
             let changed = *before != now;
             *before = now;

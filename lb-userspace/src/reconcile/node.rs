@@ -1,6 +1,9 @@
 //! From this node's network to the rows that the programs read of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lb_common::{
     Address, Be32,
@@ -8,7 +11,10 @@ use lb_common::{
     frontend::node_address,
 };
 
-use crate::{config::NodePortAddresses, watch::NodeNet};
+use crate::{
+    config::NodePortAddresses,
+    watch::{DeviceNet, NodeNet},
+};
 
 /// The node's part of the tables, complete.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,9 +25,33 @@ pub(super) struct NodeRows {
     pub(super) devices: BTreeMap<u32, Device>,
 }
 
+/// The node's primary addresses: of each family the first that the cluster knows. Of a family
+/// that it does not know they are those that packets to the outside leave with.
+pub(super) fn primary(known: &[IpAddr], net: &NodeNet) -> BTreeSet<IpAddr> {
+    let by_routes = |device: &DeviceNet| {
+        let v4 = device.source_v4.map(IpAddr::from);
+        v4.into_iter().chain(device.source_v6.map(IpAddr::from))
+    };
+    let mut found = BTreeSet::new();
+    for is_v4 in [true, false] {
+        let of_family = |address: &IpAddr| address.is_ipv4() == is_v4;
+        match known.iter().copied().find(of_family) {
+            Some(first) => _ = found.insert(first),
+            None => found.extend(net.devices.values().flat_map(by_routes).filter(of_family)),
+        }
+    }
+    found
+}
+
 impl NodeRows {
-    /// The rows for a network as it is now. `native`: the devices on which XDP runs natively.
-    pub(super) fn new(net: &NodeNet, admitted: &NodePortAddresses, native: &BTreeSet<u32>) -> Self {
+    /// The rows for a network as it is now. `primary`: the node's primary addresses. `native`: the
+    /// devices on which XDP runs natively.
+    pub(super) fn new(
+        net: &NodeNet,
+        primary: &BTreeSet<IpAddr>,
+        admitted: &NodePortAddresses,
+        native: &BTreeSet<u32>,
+    ) -> Self {
         let mut rows = Self::default();
         for (ifindex, found) in &net.devices {
             let source_v6 = found.source_v6.map(Address::from).unwrap_or_default();
@@ -34,14 +64,21 @@ impl NodeRows {
             rows.devices.insert(*ifindex, row);
         }
         for address in net.addresses.keys() {
-            let is_primary = net.devices.values().any(|device| {
-                device.source_v4.is_some_and(|source| *address == source)
-                    || device.source_v6.is_some_and(|source| *address == source)
-            });
-            let flags =
-                if admitted.admit(*address, is_primary) { node_address::NODE_PORTS } else { 0 };
+            let open = admitted.admit(*address, primary.contains(address));
+            let flags = if open { node_address::NODE_PORTS } else { 0 };
             rows.addresses.insert((*address).into(), flags);
         }
         rows
+    }
+
+    /// The addresses on which NodePorts answer. Link-local ones are left out: they mean nothing
+    /// without a device.
+    pub(super) fn node_port_addresses(&self) -> BTreeSet<IpAddr> {
+        let admitted = self.addresses.iter().filter(|(_, flags)| **flags != 0);
+        let link_local = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        admitted.map(|(address, _)| IpAddr::from(*address)).filter(|ip| !link_local(ip)).collect()
     }
 }

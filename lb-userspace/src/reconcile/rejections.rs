@@ -43,6 +43,11 @@ impl Standing {
         self.said = now;
         counts
     }
+
+    /// Those that stood when changes were last logged.
+    pub(super) fn standing(&self) -> impl Iterator<Item = &Rejection> {
+        self.said.iter()
+    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,23 @@
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, mpsc::Receiver},
 };
 
+use prometheus_client::{encoding::text::encode_registry, registry::Registry};
+use tokio::sync::watch;
+
 use super::*;
 use crate::{
+    config::NodePortAddresses,
     maps::fake::{Content, FakeTables},
     model::{
-        Picture,
+        Picture, ServiceType, TrafficPolicy,
         testing::{endpoint, service, slice},
     },
+    plan::Capacities,
     task::grace,
-    watch::{DeviceNet, netdev::LocalAddress},
+    watch::{DeviceNet, News, NodeNews, netdev::LocalAddress},
 };
 
 /// A loop with tables that the test can look at, and the far ends of its channels.
@@ -22,6 +27,8 @@ struct Bench {
     grace: Receiver<Duration>,
     programmed: watch::Receiver<Programmed>,
     severed: Receiver<BTreeSet<SocketAddr>>,
+    pulse: Arc<Pulse>,
+    registry: Registry,
 }
 
 impl Bench {
@@ -29,14 +36,18 @@ impl Bench {
         let (grace, requests) = grace::pair();
         let (programmed, progress) = watch::channel(Programmed::default());
         let (severed, to_close) = std::sync::mpsc::channel();
+        let (mut registry, pulse) = <(Registry, Arc<Pulse>)>::default();
+        let capacities = Capacities::default();
         let parts = Parts {
             tables: tables.clone(),
-            capacities: Capacities::default(),
+            capacities,
             node: Node { name: "n1".into(), zone: None },
             node_port_addresses: NodePortAddresses { all: true, ..Default::default() },
             grace,
             programmed,
             severed,
+            metrics: Metrics::new(&mut registry, &capacities, SystemTime::now()),
+            pulse: Arc::clone(&pulse),
         };
         Self {
             reconciler: Reconciler::new(parts),
@@ -44,6 +55,8 @@ impl Bench {
             grace: requests,
             programmed: progress,
             severed: to_close,
+            pulse,
+            registry,
         }
     }
 
@@ -83,10 +96,11 @@ fn news(services: &[(&str, &str)]) -> Event {
         let vip = format!("10.96.0.{}", number + 1);
         let built = service(name).cluster_ip(&vip).udp_port("dns", 53).build();
         let ends = slice(name).udp_port("dns", 53).endpoint(endpoint(address)).build();
-        picture.slices.insert(built.name.clone(), vec![Arc::new(ends)]);
+        picture.slices.insert(built.name.clone(), [Arc::new(ends)].into());
         picture.services.insert(built.name.clone(), Arc::new(built));
     }
-    Event::News(News { picture: Arc::new(picture), rejections: Arc::new([]), complete: true })
+    let (rejections, triggers) = (Arc::new([]), Vec::new());
+    Event::News(News { picture: Arc::new(picture), rejections, complete: true, triggers })
 }
 
 fn incomplete(mut event: Event) -> Event {
@@ -223,6 +237,59 @@ fn a_device_is_announced_when_its_row_is_there_and_flagged_when_xdp_runs() {
     assert_eq!(second.content().devices[&7].flags, flags::XDP);
 }
 
+fn node(zone: Option<&str>, addresses: &[&str]) -> Event {
+    Event::Node(NodeNews {
+        zone: zone.map(Arc::from),
+        internal_ips: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        eligible: true,
+        exists: true,
+    })
+}
+
+#[test]
+fn a_change_of_zone_chooses_endpoints_anew() {
+    let hinted = |address, zone| endpoint(address).for_zones(&[zone]);
+    let ends = slice("a")
+        .udp_port("dns", 53)
+        .endpoint(hinted("10.1.0.1", "east"))
+        .endpoint(hinted("10.1.0.2", "west"))
+        .build();
+    let built = service("a").cluster_ip("10.96.0.1").udp_port("dns", 53).build();
+    let mut picture = Picture::default();
+    picture.slices.insert(built.name.clone(), [Arc::new(ends)].into());
+    picture.services.insert(built.name.clone(), Arc::new(built));
+    let (rejections, triggers) = (Arc::new([]), Vec::new());
+    let news = News { picture: Arc::new(picture), rejections, complete: true, triggers };
+    let mut bench = Bench::ready(&FakeTables::default());
+    bench.turn([Event::News(news)]);
+    let mut chosen = |zone| {
+        bench.turn([node(zone, &[])]);
+        let content = bench.content();
+        content.services.values().map(|row| row.cluster.length()).sum::<u32>()
+    };
+    assert_eq!([None, Some("east"), Some("nowhere")].map(&mut chosen), [2, 1, 2]);
+}
+
+#[test]
+fn the_clusters_primary_addresses_win_over_those_of_routes() {
+    let mut bench = Bench::new(&FakeTables::default());
+    bench.reconciler.parts.node_port_addresses =
+        NodePortAddresses { primary: true, ..Default::default() };
+    bench.turn([Event::GraceOver, network(&["192.0.2.1", "192.0.2.9"]), news(&[])]);
+    let answering = |bench: &Bench| -> Vec<IpAddr> {
+        let addresses = bench.content().node_addresses;
+        let admitted = addresses.into_iter().filter(|(_, flags)| *flags != 0);
+        admitted.map(|(address, _)| address.into()).collect()
+    };
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 1])]);
+    bench.turn([node(None, &["192.0.2.9"])]);
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 9])]);
+    bench.turn([node(None, &["192.0.2.9", "192.0.2.1"])]);
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 9])]);
+    bench.turn([node(None, &["2001:db8::9"])]);
+    assert_eq!(answering(&bench), [IpAddr::from([192, 0, 2, 1])]);
+}
+
 #[test]
 fn one_grace_period_is_asked_for_at_a_time() {
     let mut bench = Bench::ready(&FakeTables::default());
@@ -234,4 +301,115 @@ fn one_grace_period_is_asked_for_at_a_time() {
     assert_eq!(bench.grace.try_iter().count(), 1);
     bench.turn([Event::GraceOver]);
     assert_eq!(bench.grace.try_iter().count(), 1, "what retired meanwhile waits for the next");
+}
+
+#[test]
+fn what_cannot_be_written_waits_until_it_is() {
+    #[track_caller]
+    fn check(bench: &Bench, healthy: bool) {
+        let later = Instant::now() + PATIENCE + Duration::from_secs(1);
+        assert_eq!(bench.pulse.condition(later).healthy, healthy);
+    }
+    let mut bench = Bench::ready(&FakeTables::default());
+    check(&bench, true);
+    bench.turn([news(&[("a", "10.1.0.1")])]);
+    check(&bench, true);
+    bench.rest();
+    bench.tables.0.lock().unwrap().failures.push(libc::ENOMEM);
+    bench.turn([news(&[("a", "10.1.0.2")])]);
+    check(&bench, false);
+    bench.rest();
+    check(&bench, true);
+}
+
+/// What the metrics show of a series.
+#[track_caller]
+fn shown(bench: &Bench, series: &str) -> f64 {
+    let mut text = String::new();
+    encode_registry(&mut text, &bench.registry).unwrap();
+    let found = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+    found.unwrap_or_else(|| panic!("no {series} in\n{text}"))
+}
+
+#[test]
+fn triggers_are_timed_when_written_unless_they_are_older_than_the_agent() {
+    const TIMED: &str = "kubeproxy_network_programming_duration_seconds_count{ip_family=\"IPv4\"}";
+    let triggered = |mut event: Event| {
+        let later = SystemTime::now() + Duration::from_secs(5);
+        let [service, gone] = ["a", "gone"].map(|name| ServiceName::new("default", name));
+        if let Event::News(news) = &mut event {
+            news.triggers = vec![
+                Trigger { service: service.clone(), at: SystemTime::now() },
+                Trigger { service: service.clone(), at: later },
+                Trigger { service, at: SystemTime::UNIX_EPOCH },
+                Trigger { service: gone, at: later },
+            ];
+        }
+        event
+    };
+    let mut bench = Bench::ready(&FakeTables::default());
+    bench.turn([triggered(news(&[("a", "10.1.0.1")]))]);
+    assert_eq!(shown(&bench, TIMED), 2.0);
+    bench.rest();
+    bench.tables.0.lock().unwrap().failures.push(libc::ENOMEM);
+    bench.turn([triggered(news(&[("a", "10.1.0.2")]))]);
+    assert_eq!(shown(&bench, TIMED), 2.0, "nothing was written");
+    bench.rest();
+    assert_eq!(shown(&bench, TIMED), 4.0);
+}
+
+#[test]
+fn changes_are_pending_until_they_are_written() {
+    #[track_caller]
+    fn check(bench: &Bench, pending: [f64; 2], total: [f64; 2]) {
+        let name = |kind, what| format!("kubeproxy_sync_proxy_rules_{kind}_changes_{what}");
+        let both = |what| ["service", "endpoint"].map(|kind| shown(bench, &name(kind, what)));
+        assert_eq!((both("pending"), both("total")), (pending, total));
+    }
+    let mut bench = Bench::new(&FakeTables::default());
+    bench.turn([news(&[("a", "10.1.0.1"), ("b", "10.1.0.2")])]);
+    check(&bench, [2.0, 2.0], [2.0, 2.0]);
+    bench.turn([Event::GraceOver, network(&["192.0.2.1"])]);
+    check(&bench, [0.0, 0.0], [2.0, 2.0]);
+    bench.turn([news(&[("a", "10.1.0.1"), ("b", "10.1.0.3")])]);
+    check(&bench, [0.0, 0.0], [2.0, 3.0]);
+    bench.turn([news(&[("a", "10.1.0.1")])]);
+    check(&bench, [0.0, 0.0], [3.0, 4.0]);
+    assert_eq!(shown(&bench, "sluice_services"), 1.0);
+}
+
+#[test]
+fn health_checks_follow_the_write_not_the_news() {
+    let balanced = |here: bool, port| {
+        let node = if here { "n1" } else { "n2" };
+        let built = service("web").kind(ServiceType::LoadBalancer).cluster_ip("10.96.0.1");
+        let built = built.external_policy(TrafficPolicy::Local).port("http", 80);
+        let built = built.health_check_port(port).build();
+        let ends = slice("web").port("http", 80).endpoint(endpoint("10.1.0.1").node(node));
+        let mut picture = Picture::default();
+        picture.slices.insert(built.name.clone(), [Arc::new(ends.build())].into());
+        picture.services.insert(built.name.clone(), Arc::new(built));
+        let (rejections, triggers) = (Arc::new([]), Vec::new());
+        Event::News(News { picture: Arc::new(picture), rejections, complete: true, triggers })
+    };
+    #[track_caller]
+    fn check(bench: &Bench, expected: &[(u16, u32)]) {
+        let now = bench.programmed.borrow().clone();
+        let found: Vec<_> =
+            now.health_checks.values().map(|check| (check.port, check.local_endpoints)).collect();
+        assert_eq!(found, expected);
+    }
+    let mut bench = Bench::ready(&FakeTables::default());
+    bench.turn([balanced(true, 31000)]);
+    check(&bench, &[(31000, 1)]);
+    bench.rest();
+    bench.tables.0.lock().unwrap().failures.push(libc::ENOMEM);
+    bench.turn([balanced(false, 31000)]);
+    check(&bench, &[(31000, 1)]);
+    bench.rest();
+    check(&bench, &[(31000, 0)]);
+    bench.turn([balanced(true, 31001)]);
+    check(&bench, &[(31001, 1)]);
+    bench.turn([news(&[])]);
+    check(&bench, &[]);
 }

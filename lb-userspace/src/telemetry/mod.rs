@@ -32,10 +32,16 @@ pub struct Causes<'a>(pub &'a dyn Error);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
         let mut error = self.0;
         while let Some(cause) = error.source() {
-            write!(f, ": {cause}")?;
+            // Some libraries repeat the cause in their own words.
+            let text = cause.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
             error = cause;
         }
         Ok(())

@@ -24,6 +24,21 @@ pub enum WatchError {
         #[source]
         source: io::Error,
     },
+    /// The kubeconfig names no server and credentials that could be used.
+    #[error("cannot use the kubeconfig {}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: kube::config::KubeconfigError,
+    },
+    /// No kubeconfig was named, and this is no pod with a service account.
+    #[error("cannot find an API server: no --kubeconfig, and not in a pod")]
+    InCluster(#[source] kube::config::InClusterError),
+    /// What the kubeconfig or the service account says cannot be made a client of.
+    #[error("cannot make a client for the API server")]
+    Client(#[source] kube::Error),
     /// A netlink socket cannot be opened or has failed.
     #[error("cannot {operation} over rtnetlink")]
     Netlink {

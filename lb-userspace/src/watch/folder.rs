@@ -12,7 +12,7 @@ use super::{
     manifest::Object,
     selector::Pods,
 };
-use crate::model::{EndpointSlice, Picture, Rejection, Service, ServiceName};
+use crate::model::{EndpointSlice, Picture, Rejection, Service, ServiceName, Slices};
 
 /// Makes one picture after the other.
 #[derive(Debug)]
@@ -47,8 +47,9 @@ impl Assembler {
         self.allot(&objects.services);
         rejections.extend(self.allotted.rejections.iter().cloned());
         let slices = objects.slices(&mut rejections);
-        let mut picture = Picture { services: self.allotted.services.clone(), slices };
-        keep_unchanged(&self.last, &mut picture);
+        let mut picture = Picture::clone(&self.last);
+        picture.set_services(self.allotted.services.clone());
+        picture.set_slices(slices);
         self.last = Arc::new(picture);
         (Arc::clone(&self.last), rejections)
     }
@@ -152,10 +153,7 @@ impl<'a> Unique<'a> {
 
     /// Slices by Service: those written, those mirrored for Services without a selector, and those
     /// of the Pods a selector finds if nothing was written.
-    fn slices(
-        &self,
-        rejections: &mut Vec<Rejection>,
-    ) -> BTreeMap<ServiceName, Vec<Arc<EndpointSlice>>> {
+    fn slices(&self, rejections: &mut Vec<Rejection>) -> BTreeMap<ServiceName, Slices> {
         let mut slices: BTreeMap<ServiceName, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
         for slice in self.slices.values() {
             slices.entry(slice.service.clone()).or_default().push(Arc::clone(slice));
@@ -176,46 +174,13 @@ impl<'a> Unique<'a> {
                 }
             }
         }
-        slices
+        slices.retain(|_, list| !list.is_empty());
+        slices.into_iter().map(|(name, list)| (name, list.into())).collect()
     }
 }
 
 fn key(name: &ServiceName) -> (&str, &str) {
     (&name.namespace, &name.name)
-}
-
-/// Puts the allocations of `before` in the place of equal values of `now`, so that a reader may
-/// compare pointers.
-fn keep_unchanged(before: &Picture, now: &mut Picture) {
-    for_common(&before.services, &mut now.services, keep);
-    for_common(&before.slices, &mut now.slices, |old, new| {
-        for slice in new {
-            if let Some(old) = old.iter().find(|old| old.name == slice.name) {
-                keep(old, slice);
-            }
-        }
-    });
-}
-
-/// Walks two maps side by side and calls `f` for each key that is in both.
-fn for_common<K: Ord, V>(
-    before: &BTreeMap<K, V>,
-    now: &mut BTreeMap<K, V>,
-    mut f: impl FnMut(&V, &mut V),
-) {
-    let mut before = before.iter().peekable();
-    for (key, new) in now {
-        while before.next_if(|(other, _)| *other < key).is_some() {}
-        if let Some((_, old)) = before.next_if(|(other, _)| *other == key) {
-            f(old, new);
-        }
-    }
-}
-
-fn keep<T: PartialEq>(old: &Arc<T>, new: &mut Arc<T>) {
-    if !Arc::ptr_eq(old, new) && **old == **new {
-        *new = Arc::clone(old);
-    }
 }
 
 #[cfg(test)]

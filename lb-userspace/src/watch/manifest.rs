@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Resource,
-    core::{GroupVersionKind, ObjectMeta, TypeMeta},
+    core::{GroupVersionKind, TypeMeta},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -22,6 +22,7 @@ use super::{
     convert::{self, Converted, object_name},
     document::{Format, Text, split_json, split_yaml},
     draft::{EndpointsDraft, PodDraft, ServiceDraft},
+    shape,
 };
 use crate::model::{self, Rejection};
 
@@ -172,7 +173,7 @@ impl Content {
         }
         let given = TypeMeta::deserialize(&value).ok();
         let Some(types) = given.as_ref().or(implied) else {
-            let name = object_name("Object", &identity(&value));
+            let name = object_name("Object", &shape::identity(&value));
             self.misshapen(name, "", "has no apiVersion or no kind", 0);
             return;
         };
@@ -213,22 +214,20 @@ impl Content {
     ) where
         K: Resource<DynamicType = ()> + DeserializeOwned,
     {
-        let identity = identity(&value);
-        match serde_path_to_error::deserialize::<_, K>(value) {
+        let identity = shape::identity(&value);
+        match shape::read::<K>(value) {
             Ok(object) => {
                 let (value, rejections) = convert(&object);
                 self.objects.extend(value.map(|value| wrap(Arc::new(value))));
                 self.rejections.extend(rejections);
             }
-            Err(error) => {
-                let path = error.path().to_string();
-                let field = if path == "." { "" } else { path.as_str() };
+            Err(shape::Misshapen { field, reason }) => {
                 // The tree the object was read from has no lines; the text has.
                 let line = text.and_then(|text| yaml::<K>(text).err()).and_then(|error| {
                     error.location().map(|location| location.line() as usize - 1)
                 });
                 let name = object_name(&K::kind(&()), &identity);
-                self.misshapen(name, field, &error.inner().to_string(), line.unwrap_or(0));
+                self.misshapen(name, &field, &reason, line.unwrap_or(0));
             }
         }
     }
@@ -237,13 +236,6 @@ impl Content {
         let rejection = Rejection { object, field: field.to_owned(), reason: reason.to_owned() };
         self.misshapen.push(Misshapen { rejection, line });
     }
-}
-
-/// Name and namespace of an object, whatever else is wrong with it.
-fn identity(value: &Value) -> ObjectMeta {
-    let text = |key| value.pointer(key).and_then(Value::as_str).map(str::to_owned);
-    let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
-    ObjectMeta { name, namespace, ..ObjectMeta::default() }
 }
 
 fn is<K: Resource<DynamicType = ()>>(kind: &GroupVersionKind) -> bool {

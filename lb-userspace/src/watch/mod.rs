@@ -6,8 +6,11 @@
 //! The road of a manifest folder: [`mod@file`] notices a change and reads the files it touches,
 //! [`document`] cuts them up, [`manifest`] tells the kinds, [`convert`] makes values of them with
 //! rejections for what cannot be used, and [`folder`] puts the files together, where [`allot`] and
-//! [`selector`] fill in what an API server and its controllers would have. All but [`mod@file`] and
-//! [`netdev`] is pure.
+//! [`selector`] fill in what an API server and its controllers would have. All but [`mod@file`],
+//! [`kube`] and [`netdev`] is pure.
+//!
+//! The road of an API server: [`kube`] follows its objects, and [`convert`] makes the same values of
+//! them as they arrive; an API server has filled in what [`allot`] and [`selector`] would.
 //!
 //! What is not here: which endpoint counts and who wins a contested address is decided in
 //! [`model`](crate::model).
@@ -18,13 +21,18 @@ pub mod document;
 pub mod draft;
 pub mod file;
 pub mod folder;
+pub mod kube;
 pub mod manifest;
 pub mod netdev;
 pub mod selector;
 
 mod error;
+mod news;
+mod shape;
 
+pub use self::kube::KubeSource;
 pub use allot::Ranges;
 pub use error::WatchError;
-pub use file::{FileSource, News};
+pub use file::FileSource;
 pub use netdev::{DeviceNet, NetSource, NodeNet, Selection};
+pub use news::{News, NodeNews, Trigger};

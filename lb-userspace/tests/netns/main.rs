@@ -4,8 +4,15 @@
 //! Needs the rights to load and attach programs and to make network namespaces; fails, naming what
 //! is missing, where it has not.
 
+mod addresses;
+mod changes;
 mod cleanup;
+mod coexistence;
+mod container;
 mod devices;
+mod endpoints;
+mod exposition;
+mod health;
 mod inspection;
 mod manifests;
 mod outside;

@@ -82,16 +82,22 @@ impl Stage {
 
     /// The same, with some that are not ready.
     pub fn slices(&self, service: &str, ready: &[&str], unready: &[&str]) -> String {
+        let ready = ready.iter().map(|pod| (*pod, "ready: true"));
+        let pods: Vec<_> = ready.chain(unready.iter().map(|pod| (*pod, "ready: false"))).collect();
+        self.conditions(service, &pods)
+    }
+
+    /// The same, with these conditions.
+    pub fn conditions(&self, service: &str, pods: &[(&str, &str)]) -> String {
         let mut documents = Vec::new();
         for (family, is_v4) in [("IPv4", true), ("IPv6", false)] {
             let mut endpoints = String::new();
-            let pods = ready.iter().map(|pod| (pod, true));
-            for (pod, ready) in pods.chain(unready.iter().map(|pod| (pod, false))) {
+            for (pod, conditions) in pods {
                 let Some(address) = self.address(pod, is_v4) else { continue };
                 let node = self.node_of(pod);
                 write!(
                     endpoints,
-                    "{{addresses: ['{address}'], nodeName: {node}, conditions: {{ready: {ready}}}}}, "
+                    "{{addresses: ['{address}'], nodeName: {node}, conditions: {{{conditions}}}}}, "
                 )
                 .unwrap();
             }

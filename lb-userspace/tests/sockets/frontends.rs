@@ -44,3 +44,14 @@ fn a_socket_that_is_kept_goes_on_answering() {
         }
     }
 }
+
+#[test]
+fn a_pod_that_is_sent_to_itself_gets_an_answer() {
+    let mut rig = Rig::new();
+    rig.program_pods(&PODS[..1]);
+    for to in rig.everywhere() {
+        for transport in TRANSPORTS {
+            answered(&rig.call(PODS[0], &probe(to, transport)), to, &PODS[..1]);
+        }
+    }
+}

@@ -8,7 +8,8 @@ use std::{
 
 use lb_userspace::{
     kernel::{
-        OBJECT, Pins, Programs, Settings, Sizes, environment, remove_everything, sys::Access,
+        OBJECT, Pins, Programs, Settings, Sizes, environment, remove_everything, rights,
+        sys::Access,
     },
     maps::KernelTables,
     model::{Backend, Frontend, FrontendKind, IpFamily, PortId, ServiceName, ServicePort},
@@ -22,7 +23,7 @@ pub struct Room {
 impl Room {
     /// An empty folder. `name` tells the rooms of one run apart.
     pub fn new(name: &str) -> Self {
-        environment::check_rights().unwrap();
+        rights::check().unwrap();
         let root = PathBuf::from(format!("/sys/fs/bpf/sluice-test-{}-{name}", process::id()));
         environment::ensure_bpffs(&root).unwrap();
         let pins = Pins::new(&root);

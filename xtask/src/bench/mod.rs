@@ -124,7 +124,7 @@ fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Re
     let stage = Stage::raise(programs.workers.clone())?;
     let manifests = Manifests::new(stage.cluster.folder())?;
     let mut options = AgentOptions::new(&programs.sluice, manifests.folder());
-    options.ready_within = READY_WITHIN;
+    options.ready_within = Some(READY_WITHIN);
     let (mut requests, mut memory) = (requests_section(extent), Vec::new());
     let mut budgets = Vec::new();
     for services in sizes {

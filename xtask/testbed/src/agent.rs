@@ -19,11 +19,11 @@ use crate::{
     cluster::Families,
     error::{During, Error, Result},
     process::{Launcher, spawn},
-    worker::Place,
+    worker::{Container, Place},
 };
 
 /// What an agent's log says when the kernel has everything.
-const READY: &str = "programmed";
+const READY: &str = "programmed: ";
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Lines of a log that are shown when an agent failed.
@@ -37,23 +37,39 @@ const SERVICE_CIDR_V6: &str = "fd00:96::/112";
 pub struct AgentOptions {
     /// The `sluice` program.
     pub program: PathBuf,
-    /// The folder of manifests.
-    pub manifests: PathBuf,
+    /// Where they hear of Services.
+    pub source: Source,
     /// Further arguments.
     pub arguments: Vec<OsString>,
-    /// How long one may take until it is ready.
-    pub ready_within: Duration,
+    /// What they are shut into, if anything.
+    pub container: Option<Container>,
+    /// How long one may take until it is ready; without, nobody waits for that.
+    pub ready_within: Option<Duration>,
+}
+
+/// Where an agent hears of Services.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A folder of manifests.
+    Manifests(PathBuf),
+    /// The API server that this kubeconfig names.
+    Kubeconfig(PathBuf),
 }
 
 impl AgentOptions {
-    /// With nothing special about them.
+    /// With nothing special about them, following a folder of manifests.
     pub fn new(program: impl Into<PathBuf>, manifests: impl Into<PathBuf>) -> Self {
-        Self {
-            program: program.into(),
-            manifests: manifests.into(),
-            arguments: Vec::new(),
-            ready_within: Duration::from_secs(30),
-        }
+        Self::of(program.into(), Source::Manifests(manifests.into()))
+    }
+
+    /// The same, following an API server.
+    pub fn kubernetes(program: impl Into<PathBuf>, kubeconfig: impl Into<PathBuf>) -> Self {
+        Self::of(program.into(), Source::Kubeconfig(kubeconfig.into()))
+    }
+
+    fn of(program: PathBuf, source: Source) -> Self {
+        let ready_within = Some(Duration::from_secs(30));
+        Self { program, source, arguments: Vec::new(), container: None, ready_within }
     }
 
     /// With a further argument.
@@ -99,7 +115,12 @@ impl Agent {
             .during("open", log.display())?;
         let log_start = output.metadata().during("look at", log.display())?.len();
         let arguments = arguments(options, home);
-        let mut command = launcher.command(&home.place, &options.program, arguments, true)?;
+        let mut command = match &options.container {
+            None => launcher.command(&home.place, &options.program, arguments, true)?,
+            Some(container) => {
+                launcher.contained(&home.place, container, &options.program, arguments)?
+            }
+        };
         let errors = output.try_clone().during("share", log.display())?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = spawn(command).during("start the agent of", home.node)?;
@@ -111,13 +132,21 @@ impl Agent {
             log,
             log_start,
         };
-        agent.wait_until_ready(options.ready_within)?;
+        if let Some(patience) = options.ready_within {
+            agent.wait_until_ready(patience)?;
+        }
         Ok(agent)
     }
 
-    fn wait_until_ready(&mut self, patience: Duration) -> Result<()> {
+    /// Whether it has programmed the kernel.
+    pub fn is_ready(&self) -> Result<bool> {
+        Ok(self.own_log()?.contains(READY))
+    }
+
+    /// Waits until it has programmed the kernel.
+    pub fn wait_until_ready(&mut self, patience: Duration) -> Result<()> {
         let give_up = Instant::now() + patience;
-        while !self.own_log()?.contains(READY) {
+        while !self.is_ready()? {
             if let Some(status) = self.child.try_wait().during("watch", &self.node)? {
                 return Err(self.failure(format!("ended with {status}"))?);
             }
@@ -208,15 +237,24 @@ impl Drop for Agent {
 
 fn arguments(options: &AgentOptions, home: &Home<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["agent".into()];
+    let inside = |path: &Path| match &options.container {
+        None => path.into(),
+        Some(container) => container.inside(path).into(),
+    };
     let mut add = |flag: &str, value: OsString| arguments.extend([flag.into(), value]);
-    add("--manifests", options.manifests.clone().into());
+    match &options.source {
+        Source::Manifests(folder) => add("--manifests", inside(folder)),
+        Source::Kubeconfig(file) => add("--kubeconfig", inside(file)),
+    }
     add("--node-name", home.node.into());
-    add("--cgroup", home.cgroup.into());
-    add("--pin-path", home.pins.clone().into());
-    if home.families != Families::V6 {
+    add("--cgroup", inside(home.cgroup));
+    add("--pin-path", inside(&home.pins));
+    // An API server has allotted every address already.
+    let allots = matches!(options.source, Source::Manifests(_));
+    if allots && home.families != Families::V6 {
         add("--service-cidr", SERVICE_CIDR_V4.into());
     }
-    if home.families != Families::V4 {
+    if allots && home.families != Families::V4 {
         add("--service-cidr", SERVICE_CIDR_V6.into());
     }
     arguments.extend(options.arguments.iter().cloned());

@@ -1,5 +1,5 @@
 //! Whether a namespace has packet-filter tables. The balancer makes none and needs none; looking
-//! is how demo and tests can say so.
+//! is how demo and tests can say so. Tests that need some can make them.
 
 use std::{fs, io, path::Path};
 
@@ -7,7 +7,7 @@ use nix::sys::socket::SockProtocol;
 
 use crate::{
     error::{During, Result},
-    netlink::{Message, Netlink, attributes, text},
+    netlink::{Attributes, Message, Netlink, attributes, text},
     netns,
 };
 
@@ -21,8 +21,16 @@ const LEGACY: [(&str, &str); 2] = [
 const NF_TABLES: u16 = 10 << 8;
 const NEW_TABLE: u16 = NF_TABLES;
 const GET_TABLE: u16 = NF_TABLES | 1;
-/// Attribute: a table's name.
+const NEW_CHAIN: u16 = NF_TABLES | 3;
+/// Attributes of a table and of a chain.
 const TABLE_NAME: u16 = 1;
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
+/// What makes tables and chains stands between these two.
+const BATCH_BEGIN: u16 = 16;
+const BATCH_END: u16 = 17;
+/// Their header names the subsystem, in network byte order.
+const BATCH_HEADER: [u8; 4] = [0, 0, 0, (NF_TABLES >> 8) as u8];
 /// nfnetlink's own header: family (0 for all), version, resource (two bytes).
 const HEADER: [u8; 4] = [0; 4];
 
@@ -73,35 +81,46 @@ fn nf_tables() -> Result<Vec<Table>> {
     Ok(tables)
 }
 
+/// nf_tables' numbers of the families of tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// `inet`: IPv4 and IPv6.
+    Inet = 1,
+    /// `ip`.
+    Ip = 2,
+    /// `ip6`.
+    Ip6 = 10,
+}
+
+/// Makes an nf_tables table with a chain in the namespace that a file stands for, for tests that
+/// need to find some. The chain hooks in nowhere, so nothing is filtered.
+pub fn plant(namespace: &Path, family: Family, table: &str, chain: &str) -> Result<()> {
+    let header = [family as u8, 0, 0, 0];
+    let new_table = Attributes::default().text(TABLE_NAME, table);
+    let new_chain = Attributes::default().text(CHAIN_TABLE, table).text(CHAIN_NAME, chain);
+    let batch = [
+        Message::silent(BATCH_BEGIN, 1, &BATCH_HEADER),
+        Message::new(NEW_TABLE, 2, &header).with(&new_table),
+        Message::new(NEW_CHAIN, 3, &header).with(&new_chain),
+        Message::silent(BATCH_END, 4, &BATCH_HEADER),
+    ];
+    netns::enter(namespace, || {
+        Netlink::open(SockProtocol::NetlinkNetFilter)?.request("make a table", &batch, 3)?;
+        Ok(())
+    })
+}
+
 #[cfg(all(test, feature = "privileged"))]
 mod tests {
     use super::*;
-    use crate::{netlink::Attributes, netns::Netns, run::RunName};
-
-    const BATCH_BEGIN: u16 = 16;
-    const BATCH_END: u16 = 17;
-    /// A batch's header names its subsystem in network byte order.
-    const BATCH_HEADER: [u8; 4] = [0, 0, 0, (NF_TABLES >> 8) as u8];
-    const FAMILY_INET: u8 = 1;
-
-    /// Makes a table in the calling thread's namespace.
-    fn make_table(name: &str) -> Result<()> {
-        let table = Attributes::default().text(TABLE_NAME, name);
-        let batch = [
-            Message::silent(BATCH_BEGIN, 1, &BATCH_HEADER),
-            Message::new(NEW_TABLE, 2, &[FAMILY_INET, 0, 0, 0]).with(&table),
-            Message::silent(BATCH_END, 3, &BATCH_HEADER),
-        ];
-        Netlink::open(SockProtocol::NetlinkNetFilter)?.request("make a table", &batch, 2)?;
-        Ok(())
-    }
+    use crate::{netns::Netns, run::RunName};
 
     #[test]
     fn a_table_is_seen_where_it_is_and_nowhere_else() {
         let run = RunName::next();
         let with = Netns::create(&run, "with").expect("a namespace");
         let without = Netns::create(&run, "without").expect("a namespace");
-        with.enter(|| make_table("guard")).expect("a table");
+        plant(with.path(), Family::Inet, "guard", "doors").expect("a table");
         let table = Table { tool: "nft", name: "guard".into() };
         assert_eq!(tables(with.path()).expect("its tables"), [table]);
         assert_eq!(tables(without.path()).expect("its tables"), []);

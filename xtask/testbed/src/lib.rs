@@ -1,6 +1,7 @@
 //! Clusters made of network namespaces, for tests, demo and bench: nodes with pods, a client
 //! beyond a router, a cgroup and a folder of pins a node, agents, servers that tell whom they
-//! saw, and clients that count who answered. Nothing in here knows BPF.
+//! saw, clients that count who answered, and an API server that fails on cue. Nothing in here
+//! knows BPF.
 //!
 //! A scenario reads like this:
 //!
@@ -24,12 +25,13 @@
 //! cluster, as every name says whose it is ([`sweep`]).
 
 mod agent;
+pub mod api;
 mod cgroup;
 mod cluster;
 mod enter;
 mod error;
 mod ethtool;
-mod firewall;
+pub mod firewall;
 mod links;
 mod netlink;
 mod netns;
@@ -40,16 +42,18 @@ mod run;
 mod statistics;
 pub mod worker;
 
-pub use agent::{Agent, AgentOptions};
-pub use cluster::{Builder, CLIENT, Cluster, Families};
+pub use agent::{Agent, AgentOptions, Source};
+pub use api::ApiServer;
+pub use cluster::{Builder, CLIENT, CONTROL, Cluster, Families};
 pub use enter::enter;
 pub use error::{Error, Result};
 pub use ethtool::Feature;
-pub use firewall::Table;
 pub use links::Links;
 pub use netns::Netns;
-pub use process::{Launcher, RunningProbe, Worker};
+pub use process::{Launcher, RunningProbe, Worker, spawn};
 pub use rights::require as require_rights;
 pub use run::sweep;
 pub use statistics::even_spread_p;
-pub use worker::{Amount, Answer, Exchange, Latency, Place, Probe, Report, Serve, Transport};
+pub use worker::{
+    Amount, Answer, Container, Exchange, Latency, Place, Probe, Report, Serve, Transport, Volume,
+};

@@ -88,6 +88,12 @@ impl Links {
         self.handle.link().change(message).execute().await.during("bring up", name)
     }
 
+    /// Takes a device down.
+    pub async fn down(&self, name: &str) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index(name)?).down().build();
+        self.handle.link().change(message).execute().await.during("take down", name)
+    }
+
     /// Makes a device a port of a bridge.
     pub async fn enslave(&self, name: &str, bridge: &str) -> Result<()> {
         let message = LinkUnspec::new_with_index(index(name)?).controller(index(bridge)?).build();

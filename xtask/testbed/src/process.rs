@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     error::{During, Error, Result},
-    worker::{self, Line, Order, Place, Probe, Report, Serve, Task},
+    worker::{self, Container, Line, Order, Place, Probe, Report, Serve, Task},
 };
 
 /// Name of this crate's own binary.
@@ -73,8 +73,21 @@ impl Launcher {
         arguments: Vec<OsString>,
         dies_with_parent: bool,
     ) -> Result<Command> {
-        let task = Task::Run { program: program.into(), arguments };
+        let task = Task::Run { program: program.into(), arguments, container: None };
         self.order(Order { place: place.clone(), task, dies_with_parent })
+    }
+
+    /// The same in a container, for a command that ends with this process.
+    pub fn contained(
+        &self,
+        place: &Place,
+        container: &Container,
+        program: impl Into<OsString>,
+        arguments: Vec<OsString>,
+    ) -> Result<Command> {
+        let container = Some(container.clone());
+        let task = Task::Run { program: program.into(), arguments, container };
+        self.order(Order { place: place.clone(), task, dies_with_parent: true })
     }
 
     fn order(&self, order: Order) -> Result<Command> {

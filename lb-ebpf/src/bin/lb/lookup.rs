@@ -72,6 +72,13 @@ impl<F: Tables> Entry<F> {
         }
     }
 
+    /// Notes in the client's direction that the backend has answered.
+    #[inline(always)]
+    pub fn set_answered(&self) {
+        // SAFETY: inside the element; a byte by itself.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.0).answered, 1) };
+    }
+
     /// Moves the flow with this id on to a later [`lb_common::flow::life`]. Of those who try, one
     /// gets the life it had before; nobody, if the element is another flow's by now.
     #[inline(always)]

@@ -74,6 +74,7 @@ pub fn prepare<F: Layer3 + Tables>(
         service: new.service,
         kind: if local { kind::FROM_LOCAL } else { kind::FROM_REMOTE },
         state: 0,
+        answered: 0,
         pad: 0,
         id: now_ns as u32,
         life: life::HELD,
@@ -422,20 +423,22 @@ where
         // After a true RST nothing follows.
         state &= !state::RST;
     }
-    if !is_first(flow.kind) {
+    let first = is_first(flow.kind);
+    if !first {
         state |= state::ANSWERED;
-    } else if packet.is_tcp()
-        && state & state::CONFIRMED == 0
-        && !packet.opens_connection()
-        && Entry::<F>::find(&other_key::<F>(key, flow))
-            .is_some_and(|answer| answer.flow().state & state::ANSWERED != 0)
-    {
+    } else if packet.is_tcp() && flow.answered != 0 && !packet.opens_connection() {
         state |= state::CONFIRMED;
     }
     if recent && state == was {
         return;
     }
     entry.refresh(now, seconds(), state);
+    if !first
+        && was & state::ANSWERED == 0
+        && let Some(client) = Entry::<F>::find(&other_key::<F>(key, flow))
+    {
+        client.set_answered();
+    }
     let closes = state & !was & (state::FIN | state::RST) != 0;
     if closes
         && matches!(flow.kind, kind::TO_REMOTE | kind::FROM_REMOTE)

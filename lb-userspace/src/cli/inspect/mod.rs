@@ -12,8 +12,8 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Result, bail};
 
 use crate::{
-    config::PIN_PATH,
-    kernel::{Pins, environment},
+    config::{PIN_PATH, PIN_PATH_VARIABLE},
+    kernel::{Pins, rights},
     maps::Reader,
 };
 
@@ -25,7 +25,9 @@ pub(super) struct Arguments {
     #[arg(long, global = true)]
     json: bool,
     /// Folder that tables are pinned in
-    #[arg(long, value_name = "DIR", default_value = PIN_PATH, global = true)]
+    #[arg(
+        long, value_name = "DIR", default_value = PIN_PATH, env = PIN_PATH_VARIABLE, global = true
+    )]
     pin_path: PathBuf,
 }
 
@@ -44,7 +46,7 @@ enum What {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    environment::check_rights()?;
+    rights::check()?;
     let pins = Pins::new(&arguments.pin_path);
     let folder = pins.maps();
     if !folder.is_dir() {

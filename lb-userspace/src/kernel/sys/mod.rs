@@ -1,9 +1,10 @@
 //! The system calls that aya lacks, behind safe functions: links, batches, shared memory and
-//! grace periods. The only unsafe code of this crate; nothing here decides anything.
+//! grace periods; and a packet filter's tables, to look at. The only unsafe code of this crate; nothing here decides anything.
 
 #![expect(unsafe_code, reason = "raw system calls and shared memory")]
 
 mod batch;
+mod iptables;
 mod link;
 mod mapped;
 mod probe;
@@ -20,6 +21,7 @@ use std::{
 };
 
 pub use batch::{delete_batch, read_all, update_batch};
+pub use iptables::iptables_entries;
 pub use link::{LinkInfo, LinkTarget, link_create, link_detach, link_info, link_update};
 pub use mapped::{Access, Mapped, OutOfTable};
 pub use probe::{batch_supported, links_supported, program_loads};

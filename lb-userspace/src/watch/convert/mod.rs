@@ -6,15 +6,17 @@
 //! differently from what was asked. Sources call one function per kind and hand the rejections on.
 
 mod endpoints;
+mod node;
 mod pod;
 mod service;
 mod slice;
 mod value;
 
 pub use endpoints::endpoints;
+pub use node::node;
 pub use pod::pod;
 pub use service::service;
-pub use slice::endpoint_slice;
+pub use slice::{endpoint_slice, trigger_time};
 
 use std::{fmt::Display, sync::Arc};
 
@@ -33,6 +35,9 @@ const HIDING_LABELS: [&str; 2] =
 /// Namespace of an object that names none, as clients fill it in.
 const DEFAULT_NAMESPACE: &str = "default";
 
+/// What an object without a name is called.
+const NAMELESS: &str = "(without a name)";
+
 /// Collects what is refused of one object.
 struct Notes {
     object: String,
@@ -42,6 +47,11 @@ struct Notes {
 impl Notes {
     fn new(kind: &str, metadata: &ObjectMeta) -> Self {
         Self { object: object_name(kind, metadata), rejections: Vec::new() }
+    }
+
+    /// Of a kind that is in no namespace.
+    fn of_cluster(kind: &str, metadata: &ObjectMeta) -> Self {
+        Self { object: cluster_object_name(kind, metadata), rejections: Vec::new() }
     }
 
     fn refuse(&mut self, field: impl Into<String>, reason: impl Display) {
@@ -75,8 +85,13 @@ impl Notes {
 
 /// An object as rejections name it: `Service default/web`.
 pub(super) fn object_name(kind: &str, metadata: &ObjectMeta) -> String {
-    let name = metadata.name.as_deref().unwrap_or("(without a name)");
+    let name = metadata.name.as_deref().unwrap_or(NAMELESS);
     format!("{kind} {}/{name}", namespace(metadata))
+}
+
+/// An object that is in no namespace, as rejections name it: `Node n1`.
+pub(super) fn cluster_object_name(kind: &str, metadata: &ObjectMeta) -> String {
+    format!("{kind} {}", metadata.name.as_deref().unwrap_or(NAMELESS))
 }
 
 fn namespace(metadata: &ObjectMeta) -> &str {

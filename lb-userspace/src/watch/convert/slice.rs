@@ -1,14 +1,26 @@
 //! EndpointSlices.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
-use k8s_openapi::api::discovery::v1::{Endpoint as ObjectEndpoint, EndpointSlice as Object};
+use k8s_openapi::{
+    api::discovery::v1::{Endpoint as ObjectEndpoint, EndpointSlice as Object},
+    jiff::Timestamp,
+};
 
 use super::{Converted, Notes, each, hidden, namespace, shared, value};
 use crate::model::{Conditions, Endpoint, EndpointSlice, Hints, IpFamily, ServiceName, SlicePort};
 
 /// The Service a slice belongs to.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// When the pods changed in a way that changed the slice; set by its controller.
+const TRIGGER_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+
+/// When the last change of an EndpointSlice was set off, if it says so in a way that can be read.
+pub fn trigger_time(object: &Object) -> Option<SystemTime> {
+    let text = object.metadata.annotations.as_ref()?.get(TRIGGER_ANNOTATION)?;
+    text.parse::<Timestamp>().ok().map(SystemTime::from)
+}
 
 /// Converts an EndpointSlice. Hidden slices and those of domain names give nothing.
 pub fn endpoint_slice(object: &Object) -> Converted<EndpointSlice> {

@@ -25,24 +25,12 @@ use self::{
     pending::Pending,
     scan::{Folder, Look},
 };
-use super::{allot::Ranges, error::WatchError};
-use crate::model::{Picture, Rejection};
+use super::{allot::Ranges, error::WatchError, news::News};
+use crate::model::Rejection;
 
 /// How often the folder is looked at without being told: links to files elsewhere, and a folder
 /// that is itself replaced, change without an event here.
 const UNASKED: Duration = Duration::from_secs(2);
-
-/// A complete picture of the folder.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct News {
-    /// Everything that is there.
-    pub picture: Arc<Picture>,
-    /// Everything that was refused.
-    pub rejections: Arc<[Rejection]>,
-    /// False while there is a file that could never be read since the start: what it would say is
-    /// unknown, so nothing may be taken down because it is missing from the picture.
-    pub complete: bool,
-}
 
 /// Reads a folder once.
 ///

@@ -8,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::News;
 use crate::{
     model::Rejection,
     watch::{
         allot::Ranges, document::Format, error::WatchError, folder::Assembler, manifest::Manifest,
+        news::News,
     },
 };
 
@@ -200,6 +200,7 @@ impl Folder {
             picture,
             rejections: rejections.into(),
             complete: self.files.values().all(|file| file.known),
+            triggers: Vec::new(),
         }
     }
 

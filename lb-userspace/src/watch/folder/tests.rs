@@ -23,7 +23,7 @@ fn run_after(
     let (picture, rejections) = assembler.assemble(objects);
     let services =
         picture.services.values().map(|service| format!("{} {:?}", service.name, service.kind));
-    let slices = picture.slices.values().flatten().map(|slice| {
+    let slices = picture.slices.values().flat_map(|list| &**list).map(|slice| {
         let addresses: Vec<_> = slice.endpoints.iter().map(|e| e.address.to_string()).collect();
         format!("{}: {} {}", slice.service, slice.name, addresses.join(" "))
     });

@@ -6,6 +6,7 @@
 //!   | .1
 //! router
 //!   | .1              192.168.50.0/24  fd00:50::/64
+//!   +-- control .10   (if the cluster has one)
 //! nodeN .10+N         10.244.N.0/24    fd00:244:N::/64     (bridge .1, pods from .2)
 //! ```
 //!
@@ -80,6 +81,9 @@ fn same_digits(number: u8) -> u16 {
 
 /// The router's, and with it everybody's gateway, on the nodes' network.
 pub(super) const ROUTER: u8 = 1;
+
+/// Where an API server is, on the nodes' network.
+pub(super) const CONTROL: u8 = 10;
 
 /// On the nodes' network.
 pub(super) fn underlay(host: u8) -> Pair {

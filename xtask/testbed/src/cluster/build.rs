@@ -1,10 +1,12 @@
 //! Makes a cluster, place by place. Addresses are static and usable at once: IPv6 does not look
 //! for duplicates. No packet-filter rule is made, here or anywhere.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::{
-    CLIENT, Cluster, Families, Machine, Node, Pod,
+    CLIENT, CONTROL, Cluster, Families, Machine, Node, Pod,
     addresses::{self, BRIDGE, FIRST_POD, ROUTER},
 };
 use crate::{
@@ -33,6 +35,7 @@ const MOST_NODES: u8 = 99;
 pub struct Builder {
     launcher: Launcher,
     nodes: u8,
+    control: bool,
     kind: Kind,
 }
 
@@ -47,7 +50,7 @@ pub(super) struct Kind {
 impl Builder {
     pub(super) fn new(launcher: Launcher) -> Self {
         let kind = Kind { families: Families::Both, like_hardware: false };
-        Self { launcher, nodes: 2, kind }
+        Self { launcher, nodes: 2, control: false, kind }
     }
 
     /// Which address families; both, if nothing is said.
@@ -66,6 +69,11 @@ impl Builder {
         Self { nodes: nodes.min(MOST_NODES), ..self }
     }
 
+    /// Adds a place beside the nodes, [`CONTROL`], for an API server.
+    pub fn with_control(self) -> Self {
+        Self { control: true, ..self }
+    }
+
     /// Makes it, after removing what dead processes left behind.
     pub fn build(self) -> Result<Cluster> {
         rights::require()?;
@@ -77,12 +85,14 @@ impl Builder {
         let cgroup = Cgroup::create(run.as_str())?;
         let router = router(&run, kind)?;
         let client = client(&run, kind, &cgroup, &router)?;
+        let control = self.control.then(|| control(&run, kind, &cgroup, &router)).transpose()?;
         let nodes = (1..=self.nodes)
             .map(|number| node(&run, kind, &cgroup, &router, number))
             .collect::<Result<Vec<_>>>()?;
         let cluster = Cluster {
             cgroup,
             nodes,
+            control,
             client,
             router,
             pins,
@@ -183,20 +193,39 @@ fn client(run: &RunName, kind: Kind, parent: &Cgroup, router: &Netns) -> Result<
     Ok(Machine { name: CLIENT.into(), cgroup: parent.child(CLIENT)?, netns, addresses })
 }
 
-fn node(run: &RunName, kind: Kind, parent: &Cgroup, router: &Netns, number: u8) -> Result<Node> {
-    let name = format!("node{number}");
-    let netns = namespace(run, kind, &name, true)?;
+/// A host on the nodes' network.
+fn host(
+    run: &RunName,
+    kind: Kind,
+    router: &Netns,
+    name: &str,
+    own: addresses::Pair,
+    forwards: bool,
+) -> Result<(Netns, Vec<IpAddr>)> {
+    let netns = namespace(run, kind, name, forwards)?;
     router.links(async |links| {
-        links.veth(&name, DEVICE, &netns).await?;
-        links.enslave(&name, NODE_BRIDGE).await
+        links.veth(name, DEVICE, &netns).await?;
+        links.enslave(name, NODE_BRIDGE).await
     })?;
-    let own: Vec<IpNet> = addresses::node(number).of(kind.families).collect();
+    let own: Vec<IpNet> = own.of(kind.families).collect();
     set_up(&netns, kind, &own, addresses::underlay(ROUTER))?;
     router.links(async |links| {
-        links.settled(&name).await?;
+        links.settled(name).await?;
         links.settled(NODE_BRIDGE).await
     })?;
-    take_frames(router, &name, kind)?;
+    take_frames(router, name, kind)?;
+    Ok((netns, own.iter().map(IpNet::addr).collect()))
+}
+
+fn control(run: &RunName, kind: Kind, parent: &Cgroup, router: &Netns) -> Result<Machine> {
+    let own = addresses::underlay(addresses::CONTROL);
+    let (netns, addresses) = host(run, kind, router, CONTROL, own, false)?;
+    Ok(Machine { name: CONTROL.into(), cgroup: parent.child(CONTROL)?, netns, addresses })
+}
+
+fn node(run: &RunName, kind: Kind, parent: &Cgroup, router: &Netns, number: u8) -> Result<Node> {
+    let name = format!("node{number}");
+    let (netns, addresses) = host(run, kind, router, &name, addresses::node(number), true)?;
     netns.links(async |links| {
         links.bridge(POD_BRIDGE).await?;
         for address in addresses::pods(number, BRIDGE).of(kind.families) {
@@ -207,7 +236,6 @@ fn node(run: &RunName, kind: Kind, parent: &Cgroup, router: &Netns, number: u8) 
     let cgroup = parent.child(&name)?;
     let pods_cgroup = cgroup.child("pods")?;
     let host = cgroup.child("host")?;
-    let addresses = own.iter().map(IpNet::addr).collect();
     let machine = Machine { name, cgroup: host, netns, addresses };
     Ok(Node { number, machine, pods: Vec::new(), next_pod: FIRST_POD, pods_cgroup, cgroup })
 }

@@ -30,6 +30,8 @@ use crate::{
 
 /// The name of the client's place.
 pub const CLIENT: &str = "client";
+/// The name of the API server's place.
+pub const CONTROL: &str = "control";
 
 /// A cluster that stands. Everything it is made of goes with the value: the processes in it
 /// first, as the fields are dropped in this order.
@@ -37,6 +39,7 @@ pub const CLIENT: &str = "client";
 pub struct Cluster {
     cgroup: Cgroup,
     nodes: Vec<Node>,
+    control: Option<Machine>,
     client: Machine,
     router: Netns,
     pins: Pins,
@@ -115,7 +118,7 @@ impl Cluster {
         Err(unknown(name))
     }
 
-    /// Where the processes of `client`, a node or a pod live.
+    /// Where the processes of `client`, `control`, a node or a pod live.
     pub fn place(&self, name: &str) -> Result<Place> {
         self.machine(name).map(Machine::place)
     }
@@ -130,6 +133,17 @@ impl Cluster {
     pub fn bridge_addresses(&self, node: &str) -> Result<Vec<IpAddr>> {
         let number = self.node(node)?.number;
         Ok(addresses::pods(number, addresses::BRIDGE).addresses(self.kind.families))
+    }
+
+    /// Takes the cable of a node or of `control` out of the router, or puts it back.
+    pub fn plug(&self, name: &str, connected: bool) -> Result<()> {
+        self.router.links(async |links| {
+            if !connected {
+                return links.down(name).await;
+            }
+            links.up(name).await?;
+            links.settled(name).await
+        })
     }
 
     /// Names of the nodes.
@@ -249,7 +263,7 @@ impl Cluster {
         let of_nodes = self.nodes.iter().flat_map(|node| {
             std::iter::once(&node.machine).chain(node.pods.iter().map(|pod| &pod.machine))
         });
-        std::iter::once(&self.client).chain(of_nodes)
+        std::iter::once(&self.client).chain(&self.control).chain(of_nodes)
     }
 
     fn machine(&self, name: &str) -> Result<&Machine> {

@@ -47,7 +47,6 @@ impl Message {
     }
 
     /// A request that is not acknowledged.
-    #[cfg(test)]
     pub(crate) fn silent(kind: u16, sequence: u32, family_header: &[u8]) -> Self {
         Self { flags: flags::REQUEST, ..Self::new(kind, sequence, family_header) }
     }

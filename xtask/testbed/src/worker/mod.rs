@@ -7,6 +7,7 @@
 //! to a worker is one argument, its answers are lines on standard output, all JSON. What is here
 //! runs in the worker; [`crate::process`] is the other end.
 
+mod container;
 mod http;
 mod order;
 mod probe;
@@ -24,6 +25,7 @@ use std::{
 
 use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 
+pub use container::{Container, Volume};
 pub use order::{Amount, Order, Place, Probe, Serve, Task, Transport};
 pub use report::{Answer, Exchange, Latency, Report};
 pub use seen::Seen;
@@ -71,7 +73,10 @@ fn obey(order: &str) -> Result<()> {
     match order.task {
         Task::Serve(serve) => serve::serve(&serve),
         Task::Probe(probe) => tell(&Line::Report(probe::probe(&probe)?)),
-        Task::Run { program, arguments } => Err(run(&program, &arguments)),
+        Task::Run { program, arguments, container: None } => Err(run(&program, &arguments)),
+        Task::Run { program, arguments, container: Some(container) } => {
+            Err(container.run(&program, &arguments))
+        }
     }
 }
 

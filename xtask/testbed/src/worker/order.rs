@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::container::Container;
+
 /// Where processes of a node, a pod or the client live.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Place {
@@ -42,6 +44,8 @@ pub enum Task {
         program: OsString,
         /// Its arguments, without its name.
         arguments: Vec<OsString>,
+        /// What to shut it into.
+        container: Option<Container>,
     },
 }
 

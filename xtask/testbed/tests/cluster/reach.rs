@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lb_testbed::{Cluster, Families, Feature, Probe};
+use lb_testbed::{CONTROL, Cluster, Families, Feature, Probe};
 
 use crate::{launcher, two_nodes};
 
@@ -156,4 +156,21 @@ fn devices_can_be_like_network_cards() {
     }
     let _server = cluster.serve("a", &[PORT], &[PORT]).expect("a server");
     check(&cluster, "client", "a");
+}
+
+#[test]
+fn the_control_place_is_reached_until_its_cable_is_pulled() {
+    let cluster =
+        Cluster::builder(launcher()).families(Families::Both).nodes(1).with_control().build();
+    let cluster = cluster.expect("a cluster");
+    let _server = cluster.serve(CONTROL, &[6443], &[]).expect("a server");
+    for address in cluster.addresses(CONTROL).expect("its addresses") {
+        let probe = Probe::tcp((*address, 6443).into()).timeout(Duration::from_millis(300));
+        let answered = || cluster.probe("node1", &probe).expect("a report").answered();
+        assert_eq!(answered(), 1, "{address}");
+        cluster.plug(CONTROL, false).expect("pulled");
+        assert_eq!(answered(), 0, "{address} without its cable");
+        cluster.plug(CONTROL, true).expect("put back");
+        assert_eq!(answered(), 1, "{address} with its cable back");
+    }
 }
