@@ -31,4 +31,8 @@ pub struct Affinity {
     pub backend: BackendRef,
     /// Nanoseconds of the monotonic clock at the client's last new flow.
     pub seen_ns: u64,
+    /// The backend's membership at that time; the entry ends with that, too.
+    pub membership: u32,
+    /// Zero.
+    pub pad: u32,
 }

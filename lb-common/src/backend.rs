@@ -21,8 +21,11 @@ pub struct Backend {
     pub generation: u32,
     /// Row of `SERVICES` it belongs to.
     pub service: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Its share of new flows beside the others of its service; 0: none. The lists already say so:
+    /// only people and the next agent read it.
+    pub weight: u16,
+    /// Counts its returns to the lists: a client's memory of it ends with this.
+    pub membership: u16,
 }
 
 /// Flags of a [`Backend`]. None set: the row is free.

@@ -46,12 +46,12 @@ shared! {
     Be32, 4, 4, 4;
     Address, 16, 4, 4 * 4;
     Run, 8, 8, 8;
-    Service, 64, 8, 8 + 8 + 8 + 8 + 4 * 8;
+    Service, 64, 8, 8 + 8 + 8 + 8 + 8 + 8 + 2 * 8;
     ServiceSettings, 8, 8, 4 + 4;
     FrontendKey<Ipv4>, 8, 4, 4 + 2 + 1 + 1;
     FrontendKey<Ipv6>, 20, 4, 16 + 2 + 1 + 1;
     Frontend, 8, 4, 4 + 1 + 3;
-    Backend, 32, 4, 16 + 2 + 2 + 4 + 4 + 4;
+    Backend, 32, 4, 16 + 2 + 2 + 4 + 4 + 2 + 2;
     BackendRef, 8, 4, 4 + 4;
     FlowKey<Ipv4>, 16, 4, 4 + 4 + 2 + 2 + 1 + 1 + 2;
     FlowKey<Ipv6>, 40, 4, 16 + 16 + 2 + 2 + 1 + 1 + 2;
@@ -64,7 +64,7 @@ shared! {
     Lock, 8, 4, 4 + 4;
     Pool, 3136, 8, 4 + 4 + 4 + 4 + 6 * 8 + 384 * 8;
     AffinityKey, 24, 4, 16 + 4 + 4;
-    Affinity, 16, 8, 8 + 8;
+    Affinity, 24, 8, 8 + 8 + 4 + 4;
     Origin, 40, 4, 16 + 16 + 2 + 2 + 4;
     UdpPeerKey, 32, 8, 8 + 16 + 2 + 1 + 5;
     UdpPeer, 32, 4, 16 + 8 + 2 + 6;

@@ -6,9 +6,13 @@ use crate::run::Run;
 pub const SERVICES: u32 = 1 << 16;
 /// Rows of `BACKENDS` unless set otherwise: four a service.
 pub const BACKENDS: u32 = 1 << 18;
-/// Slots unless set otherwise. Each backend stands in up to two runs, and a change needs the new
-/// run beside the old one until the old one's readers are gone.
-pub const SLOTS: u32 = 1 << 20;
+/// Slots unless set otherwise: hash tables for 5,000 service ports of up to eight endpoints, far
+/// more than there are NodePorts, and the lists. A change needs the new run beside the old one
+/// until the old one's readers are gone.
+pub const SLOTS: u32 = 1 << 22;
+/// The largest weight of an endpoint. A list has at most this many slots an endpoint, about as many
+/// as a hash table has.
+pub const WEIGHT_LARGEST: u16 = 100;
 /// Cells of `NAMES` unless set otherwise: names of up to 64 bytes on average.
 pub const NAME_CELLS: u32 = 4 * SERVICES;
 /// Entries of each frontend table unless set otherwise: ClusterIP and NodePort of each service.

@@ -16,8 +16,19 @@ pub struct Service {
     pub settings: ServiceSettings,
     /// Where the service's name stands in `NAMES`, in cells. Only people read it.
     pub name: Run,
+    /// The hash table over the endpoints of `cluster`; empty if packets draw from that list itself.
+    pub cluster_hashed: Run,
+    /// The hash table over the endpoints of `local`, likewise.
+    pub local_hashed: Run,
     /// Zero; brings the row to 64 bytes.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 2],
+}
+
+impl Service {
+    /// Every run of `SLOTS` that the row names.
+    pub const fn runs(&self) -> [Run; 4] {
+        [self.cluster, self.local, self.cluster_hashed, self.local_hashed]
+    }
 }
 
 /// Flags and affinity timeout, changed together with one store.

@@ -40,12 +40,12 @@ macro_rules! fields {
 }
 
 fields! {
-    Service { cluster, local, settings, name, reserved }
+    Service { cluster, local, settings, name, cluster_hashed, local_hashed, reserved }
     ServiceSettings { flags, affinity_timeout_s }
     FrontendKey<Ipv4> { address, port, protocol, scope }
     FrontendKey<Ipv6> { address, port, protocol, scope }
     Frontend { service, kind, pad }
-    Backend { address, port, flags, generation, service, pad }
+    Backend { address, port, flags, generation, service, weight, membership }
     BackendRef { index, generation }
     FlowKey<Ipv4> { source, destination, source_port, destination_port, protocol, hook, pad }
     FlowKey<Ipv6> { source, destination, source_port, destination_port, protocol, hook, pad }
@@ -64,7 +64,7 @@ fields! {
     Lock { lock, pad }
     Pool { lock, taken, cursor, pad, full, words }
     AffinityKey { client, service, client_kind }
-    Affinity { backend, seen_ns }
+    Affinity { backend, seen_ns, membership, pad }
     Origin { frontend, backend, frontend_port, backend_port, pad }
     UdpPeerKey { cookie, address, port, side, pad }
     UdpPeer { address, backend, port, pad }

@@ -52,6 +52,7 @@ fn endpoint(number: u32) -> Endpoint {
         conditions: Conditions { ready: true, serving: true, terminating: false },
         node: Some(format!("node-{}", number % NODES).into()),
         hints: Hints::default(),
+        weight: 1,
     }
 }
 
@@ -73,6 +74,7 @@ fn service(number: u32) -> Service {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_timeout_s: None,
+        algorithm: None,
         health_check_node_port: None,
         hidden: false,
     }

@@ -176,7 +176,9 @@ fn is_call(op: &Op) -> bool {
         | Op::PutService { .. }
         | Op::PublishRun { .. }
         | Op::SetSettings { .. }
-        | Op::SetBackendFlags { .. } => false,
+        | Op::SetBackendFlags { .. }
+        | Op::SetBackendMembership { .. }
+        | Op::SetBackendWeight { .. } => false,
         Op::PutFrontend { .. }
         | Op::RemoveFrontend { .. }
         | Op::PutSourceRange { .. }

@@ -88,7 +88,7 @@ pub struct RawTables {
     /// Endpoints of service ports
     #[arg(long, value_name = "N", default_value_t = limits::BACKENDS)]
     pub max_backends: u32,
-    /// Places in lists of endpoints
+    /// Places in lists of endpoints and in their hash tables
     #[arg(long, value_name = "N", default_value_t = limits::SLOTS)]
     pub max_slots: u32,
     /// Addresses and ports that services answer on, of each family

@@ -14,8 +14,7 @@ pub(super) fn contents(tables: &KernelTables) -> Result<Contents, Error> {
     let services = used_rows(&tables.services)?;
     // Slots and names are read as far as any row says that they are used: the rest is free, and
     // its pages need not be touched.
-    let slot_runs = |service: &Service| [service.cluster, service.local];
-    let slots = end_of(&services, slot_runs).min(tables.slots.rows());
+    let slots = end_of(&services, Service::runs).min(tables.slots.rows());
     let names = end_of(&services, |service| [service.name]).min(tables.names.rows());
     let frontends_v4 = tables.frontends_v4.read()?.into_iter();
     let frontends_v6 = tables.frontends_v6.read()?.into_iter();

@@ -55,6 +55,8 @@ impl Content {
                 match list {
                     List::Cluster => row.cluster = *run,
                     List::Local => row.local = *run,
+                    List::ClusterHashed => row.cluster_hashed = *run,
+                    List::LocalHashed => row.local_hashed = *run,
                 }
             }
             Op::SetSettings { service, settings } => {
@@ -62,6 +64,12 @@ impl Content {
             }
             Op::SetBackendFlags { index, flags } => {
                 self.backends.entry(*index).or_default().flags = *flags;
+            }
+            Op::SetBackendMembership { index, membership } => {
+                self.backends.entry(*index).or_default().membership = *membership;
+            }
+            Op::SetBackendWeight { index, weight } => {
+                self.backends.entry(*index).or_default().weight = *weight;
             }
             Op::PutFrontend { at, frontend } => _ = self.frontends.insert(*at, *frontend),
             Op::RemoveFrontend { at } => _ = self.frontends.remove(at),

@@ -99,14 +99,7 @@ impl KernelTables {
                 (*offset..).zip(cells).try_for_each(|(at, cell)| self.names.set(at, cell))
             }
             Op::PutService { index, service } => self.services.set(*index, service),
-            Op::PublishRun { service, list: List::Cluster, run } => {
-                const OFFSET: usize = offset_of!(Service, cluster);
-                self.services.publish_u64::<OFFSET>(*service, run.word())
-            }
-            Op::PublishRun { service, list: List::Local, run } => {
-                const OFFSET: usize = offset_of!(Service, local);
-                self.services.publish_u64::<OFFSET>(*service, run.word())
-            }
+            Op::PublishRun { service, list, run } => self.publish(*service, *list, run.word()),
             Op::SetSettings { service, settings } => {
                 const OFFSET: usize = offset_of!(Service, settings);
                 self.services.publish_u64::<OFFSET>(*service, settings_word(*settings))
@@ -115,7 +108,29 @@ impl KernelTables {
                 const OFFSET: usize = offset_of!(Backend, flags);
                 self.backends.publish_u16::<OFFSET>(*index, *flags)
             }
+            Op::SetBackendMembership { index, membership } => {
+                const OFFSET: usize = offset_of!(Backend, membership);
+                self.backends.publish_u16::<OFFSET>(*index, *membership)
+            }
+            Op::SetBackendWeight { index, weight } => {
+                const OFFSET: usize = offset_of!(Backend, weight);
+                self.backends.publish_u16::<OFFSET>(*index, *weight)
+            }
             _ => Ok(()),
+        }
+    }
+
+    fn publish(&mut self, service: u32, list: List, run: u64) -> Result<(), Error> {
+        const CLUSTER: usize = offset_of!(Service, cluster);
+        const LOCAL: usize = offset_of!(Service, local);
+        const CLUSTER_HASHED: usize = offset_of!(Service, cluster_hashed);
+        const LOCAL_HASHED: usize = offset_of!(Service, local_hashed);
+        let services = &mut self.services;
+        match list {
+            List::Cluster => services.publish_u64::<CLUSTER>(service, run),
+            List::Local => services.publish_u64::<LOCAL>(service, run),
+            List::ClusterHashed => services.publish_u64::<CLUSTER_HASHED>(service, run),
+            List::LocalHashed => services.publish_u64::<LOCAL_HASHED>(service, run),
         }
     }
 
@@ -177,7 +192,9 @@ fn way(op: &Op) -> Way {
         | Op::PutService { .. }
         | Op::PublishRun { .. }
         | Op::SetSettings { .. }
-        | Op::SetBackendFlags { .. } => Way::Memory,
+        | Op::SetBackendFlags { .. }
+        | Op::SetBackendMembership { .. }
+        | Op::SetBackendWeight { .. } => Way::Memory,
         Op::PutFrontend { .. } => Way::PutFrontends,
         Op::RemoveFrontend { .. } => Way::RemoveFrontends,
         Op::PutSourceRange { .. }

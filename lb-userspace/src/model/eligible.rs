@@ -30,6 +30,8 @@ pub(super) fn backends(
         true => candidate.local && candidate.ready(),
         false => candidate.local && candidate.last_resort(),
     };
+    // Whoever is to get nothing is left out last: it is a ready endpoint in every other respect.
+    let weighs = |candidate: &Candidate<'_>| candidate.endpoint.weight > 0;
     candidates
         .iter()
         .filter(|candidate| candidate.ready() || candidate.endpoint.conditions.serving)
@@ -37,8 +39,9 @@ pub(super) fn backends(
             address: candidate.endpoint.address,
             port: candidate.port,
             local: candidate.local,
-            in_cluster: in_cluster(candidate),
-            in_local: with_local && in_local(candidate),
+            in_cluster: weighs(candidate) && in_cluster(candidate),
+            in_local: with_local && weighs(candidate) && in_local(candidate),
+            weight: candidate.endpoint.weight,
         })
         .collect()
 }

@@ -43,6 +43,8 @@ pub struct Endpoint {
     pub node: Option<Arc<str>>,
     /// `hints`.
     pub hints: Hints,
+    /// Its share of new flows beside the others of its Service, 1 if nothing is said; 0: none.
+    pub weight: u16,
 }
 
 /// An endpoint's conditions; absent ones are ready, serving and not terminating.

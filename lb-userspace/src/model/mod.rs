@@ -23,7 +23,7 @@ pub use node::Node;
 pub use picture::{Picture, Slices};
 pub use port::{Backend, Frontend, FrontendKind, PortId, ServicePort};
 pub use rejection::Rejection;
-pub use service::{IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy};
+pub use service::{Algorithm, IpFamily, Port, Service, ServiceName, ServiceType, TrafficPolicy};
 
 /// Everything the agent knows of the outside, and the questions the planner asks about it.
 ///

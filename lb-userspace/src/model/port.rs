@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use lb_common::Protocol;
 
 use super::{
-    EndpointSlice, IpFamily, Node, Port, Service, ServiceName, TrafficPolicy, eligible, frontends,
+    Algorithm, EndpointSlice, IpFamily, Node, Port, Service, ServiceName, TrafficPolicy, eligible,
+    frontends,
 };
 
 /// Who a [`ServicePort`] is.
@@ -39,6 +40,10 @@ pub struct ServicePort {
     pub internal_local: bool,
     /// The other frontends use the local list.
     pub external_local: bool,
+    /// Packets draw from the cluster list by hash.
+    pub hash_cluster: bool,
+    /// Packets draw from the local list by hash.
+    pub hash_local: bool,
     /// Session affinity by client address.
     pub affinity_timeout_s: Option<u32>,
     /// Who may use the load-balancer VIPs, of this family; empty: everybody.
@@ -82,6 +87,8 @@ pub struct Backend {
     pub in_cluster: bool,
     /// In the list for policy Local.
     pub in_local: bool,
+    /// Its share of new flows beside the others; 0: none, so that it is in no list.
+    pub weight: u16,
 }
 
 /// What follows for one port of a Service in a family it exists in.
@@ -97,6 +104,7 @@ pub(super) fn service_port(
     let external_local =
         service.external_policy == TrafficPolicy::Local && frontends::external(&frontends);
     let with_local = internal_local || external_local;
+    let [hash_cluster, hash_local] = hashed(service, &frontends, internal_local, external_local);
     ServicePort {
         id: PortId {
             service: service.name.clone(),
@@ -108,10 +116,30 @@ pub(super) fn service_port(
         backends: eligible::backends(slices, port, family, node, with_local),
         internal_local,
         external_local,
+        hash_cluster,
+        hash_local,
         affinity_timeout_s: service.affinity_timeout_s,
         source_ranges: source_ranges(service, &frontends, family, primary),
         frontends,
     }
+}
+
+/// Whether packets draw by hash from the cluster list, and from the local list: where nothing else
+/// is asked for, from the list of the frontends that clients outside call.
+fn hashed(
+    service: &Service,
+    frontends: &[Frontend],
+    internal_local: bool,
+    external_local: bool,
+) -> [bool; 2] {
+    let outside = frontends::external(frontends);
+    let inside = service.algorithm == Some(Algorithm::Maglev)
+        && frontends.iter().any(|frontend| frontend.kind == FrontendKind::ClusterIp);
+    if service.algorithm == Some(Algorithm::Random) {
+        return [false; 2];
+    }
+    let by = |local| (outside && external_local == local) || (inside && internal_local == local);
+    [by(false), by(true)]
 }
 
 /// The ranges that filter this port's load-balancer VIPs. A range of one family says nothing about
@@ -193,6 +221,34 @@ mod tests {
         let local = || service("web").internal_policy(TrafficPolicy::Local).port("http", 80);
         check_policies(local(), true, false);
         check_policies(local().external_ip("192.0.2.7"), true, false);
+    }
+
+    #[track_caller]
+    fn check_hashed(given: ServiceBuilder, expected: [bool; 2]) {
+        let port = &ports(given.cluster_ip("10.96.0.1"))[0];
+        assert_eq!([port.hash_cluster, port.hash_local], expected);
+    }
+
+    #[test]
+    fn flows_from_outside_are_spread_by_hash_unless_the_service_says_otherwise() {
+        let inside = || service("web").port("http", 80);
+        let outside = || inside().kind(ServiceType::NodePort).node_port(30000);
+        check_hashed(inside(), [false, false]);
+        check_hashed(outside(), [true, false]);
+        check_hashed(outside().external_policy(TrafficPolicy::Local), [false, true]);
+        check_hashed(outside().internal_policy(TrafficPolicy::Local), [true, false]);
+        check_hashed(outside().algorithm(Algorithm::Random), [false, false]);
+        check_hashed(inside().external_ip("192.0.2.7"), [true, false]);
+    }
+
+    #[test]
+    fn a_service_that_asks_for_hashing_has_it_at_its_cluster_ip_too() {
+        let inside = || service("web").port("http", 80).algorithm(Algorithm::Maglev);
+        let outside = || inside().kind(ServiceType::NodePort).node_port(30000);
+        check_hashed(inside(), [true, false]);
+        check_hashed(inside().internal_policy(TrafficPolicy::Local), [false, true]);
+        check_hashed(outside().external_policy(TrafficPolicy::Local), [true, true]);
+        check_hashed(outside().internal_policy(TrafficPolicy::Local), [true, true]);
     }
 
     #[track_caller]

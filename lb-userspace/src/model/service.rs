@@ -73,6 +73,8 @@ pub struct Service {
     pub external_policy: TrafficPolicy,
     /// The timeout in seconds if `spec.sessionAffinity` is ClientIP.
     pub affinity_timeout_s: Option<u32>,
+    /// How packets' backends are chosen, if the Service says so.
+    pub algorithm: Option<Algorithm>,
     /// `spec.healthCheckNodePort`, if not 0.
     pub health_check_node_port: Option<u16>,
     /// The label `service.kubernetes.io/service-proxy-name` or `.../headless` is present: another
@@ -91,6 +93,15 @@ pub enum ServiceType {
     LoadBalancer,
     /// DNS only.
     ExternalName,
+}
+
+/// How a flow's backend is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Algorithm {
+    /// By hash: the same on every node, and hardly any flow moves when other backends come and go.
+    Maglev,
+    /// Any.
+    Random,
 }
 
 /// `internalTrafficPolicy`, `externalTrafficPolicy`.

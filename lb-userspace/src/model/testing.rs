@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use lb_common::Protocol;
 
 use super::{
-    Conditions, Endpoint, EndpointSlice, Hints, IpFamily, Port, Service, ServiceName, ServiceType,
-    SlicePort, TrafficPolicy,
+    Algorithm, Conditions, Endpoint, EndpointSlice, Hints, IpFamily, Port, Service, ServiceName,
+    ServiceType, SlicePort, TrafficPolicy,
 };
 
 /// A Service `default/name` of type ClusterIP, headless until an address is added.
@@ -23,6 +23,7 @@ pub(crate) fn service(name: &str) -> ServiceBuilder {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_timeout_s: None,
+        algorithm: None,
         health_check_node_port: None,
         hidden: false,
     })
@@ -74,6 +75,11 @@ impl ServiceBuilder {
 
     pub(crate) fn health_check_port(mut self, port: u16) -> Self {
         self.0.health_check_node_port = Some(port);
+        self
+    }
+
+    pub(crate) fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.0.algorithm = Some(algorithm);
         self
     }
 
@@ -156,6 +162,7 @@ pub(crate) fn endpoint(address: &str) -> EndpointBuilder {
         conditions: Conditions { ready: true, serving: true, terminating: false },
         node: None,
         hints: Hints::default(),
+        weight: 1,
     })
 }
 
@@ -187,6 +194,11 @@ impl EndpointBuilder {
 
     pub(crate) fn node(mut self, name: &str) -> Self {
         self.0.node = Some(name.into());
+        self
+    }
+
+    pub(crate) fn weight(mut self, weight: u16) -> Self {
+        self.0.weight = weight;
         self
     }
 

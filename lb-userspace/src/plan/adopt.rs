@@ -26,7 +26,7 @@ use super::{
     members::{self, Member},
     room::Room,
     row::Row,
-    tables,
+    slots, tables,
 };
 use crate::model::{IpFamily, PortId};
 
@@ -199,7 +199,7 @@ impl<'a> Survey<'a> {
     /// not the row's own.
     fn members(&self, service: u32, row: &Service, family: IpFamily) -> Option<Vec<Member>> {
         let mut members: BTreeMap<u32, Member> = BTreeMap::new();
-        for (list, run) in [(List::Cluster, row.cluster), (List::Local, row.local)] {
+        for (list, run) in List::ALL.into_iter().zip(row.runs()) {
             for index in stretch(&self.contents.slots, run)? {
                 let backend = self.backends.get(index)?;
                 let address = IpAddr::from(backend.address);
@@ -207,7 +207,11 @@ impl<'a> Survey<'a> {
                     return None;
                 }
                 let member = members.entry(*index).or_insert_with(|| member(*index, backend, 0));
-                member.lists |= list.flag();
+                if list.is_hashed() {
+                    member.hashed |= list.flag();
+                } else {
+                    member.lists |= list.flag();
+                }
             }
         }
         let mut keys: BTreeSet<_> = members.values().map(Member::socket_address).collect();
@@ -223,6 +227,15 @@ impl<'a> Survey<'a> {
                 members.insert(*index, member);
             }
         }
+        for (list, run) in
+            [(List::ClusterHashed, row.cluster_hashed), (List::LocalHashed, row.local_hashed)]
+        {
+            let named = members.values().filter(|m| m.hashed & list.flag() != 0).count();
+            if run.length() != slots::table_size(named) {
+                // Not the table that would be made today: as if nobody stood in it.
+                members.values_mut().for_each(|member| member.hashed &= !list.flag());
+            }
+        }
         let mut members: Vec<_> = members.into_values().collect();
         members.sort_by_key(|member| (member.address, member.port));
         Some(members)
@@ -231,7 +244,8 @@ impl<'a> Survey<'a> {
 
 fn member(index: u32, backend: &Backend, lists: u16) -> Member {
     let (address, port): (_, Be16) = (backend.address.into(), backend.port);
-    Member { address, port: port.get(), index, flags: backend.flags, lists }
+    let Backend { flags, weight, membership, .. } = *backend;
+    Member { address, port: port.get(), index, flags, lists, hashed: 0, weight, membership }
 }
 
 fn stretch<T>(table: &[T], run: Run) -> Option<&[T]> {
@@ -244,7 +258,7 @@ fn take_places(index: u32, service: &Service, members: &[Member], room: &mut Roo
     let mut taken = Retired::default();
     let mut take = || {
         room.services.reserve(index).then(|| taken.services.push(index))?;
-        for run in [service.cluster, service.local] {
+        for run in service.runs() {
             if let Some(extent) = members::extent(run) {
                 room.slots.reserve(extent).then(|| taken.slots.push(extent))?;
             }

@@ -69,6 +69,19 @@ pub(super) struct Full {
 }
 
 impl Full {
+    /// As the reason for leaving a Service's hash tables out.
+    pub(super) fn unhashed(self, service: &ServiceName) -> Rejection {
+        Rejection {
+            object: format!("Service {service}"),
+            field: String::new(),
+            reason: format!(
+                "flows are spread at random: table {} ({} entries) has no room to spread them by \
+                 hash",
+                self.table, self.size
+            ),
+        }
+    }
+
     /// As the reason for leaving a Service out.
     pub(super) fn rejection(self, service: &ServiceName) -> Rejection {
         Rejection {

@@ -1,4 +1,4 @@
-//! The backends of one row, and its two lists.
+//! The backends of one row, its two lists, and their hash tables.
 
 use std::{
     cmp::Ordering,
@@ -11,7 +11,15 @@ use lb_common::{
     run::Run,
 };
 
-use super::{List, Op, allot::Extent, capacity::Full, order::Phase, room::Draft, tables};
+use super::{
+    List, Op,
+    allot::Extent,
+    capacity::Full,
+    order::Phase,
+    room::Draft,
+    slots::{self, Share},
+    tables,
+};
 use crate::model::{Backend, ServicePort};
 
 /// A backend as it stands in the tables.
@@ -26,7 +34,16 @@ pub(super) struct Member {
     /// The lists that name it, as [`flags::IN_CLUSTER`] and [`flags::IN_LOCAL`]. Differs from
     /// `flags` only after adopting what an interrupted agent left.
     pub(super) lists: u16,
+    /// The hash tables that name it, as the flags of their lists.
+    pub(super) hashed: u16,
+    /// Its weight in all of these.
+    pub(super) weight: u16,
+    /// Counts its returns to the lists.
+    pub(super) membership: u16,
 }
+
+/// The flags of a backend that is in a list.
+const IN_A_LIST: u16 = flags::IN_CLUSTER | flags::IN_LOCAL;
 
 impl Member {
     fn key(&self) -> (IpAddr, u16) {
@@ -42,19 +59,30 @@ impl List {
     /// The flag of a backend that is in this list.
     pub(super) fn flag(self) -> u16 {
         match self {
-            Self::Cluster => flags::IN_CLUSTER,
-            Self::Local => flags::IN_LOCAL,
+            Self::Cluster | Self::ClusterHashed => flags::IN_CLUSTER,
+            Self::Local | Self::LocalHashed => flags::IN_LOCAL,
         }
+    }
+
+    /// Whether it is a hash table.
+    pub(super) fn is_hashed(self) -> bool {
+        matches!(self, Self::ClusterHashed | Self::LocalHashed)
+    }
+
+    fn names(self, member: &Member) -> bool {
+        let named = if self.is_hashed() { member.hashed } else { member.lists };
+        named & self.flag() != 0
     }
 }
 
 /// Gives each wanted backend a row, keeping those it has, and bids the others farewell. The answer
-/// is sorted by address and port, as `old` must be.
+/// is sorted by address and port, as `old` must be. With `forget`, nobody's memory of any counts.
 pub(super) fn place(
     draft: &mut Draft<'_>,
     service: u32,
     port: &ServicePort,
     old: &[Member],
+    forget: bool,
 ) -> Result<Vec<Member>, Full> {
     let mut wanted = port.backends.clone();
     wanted.sort_unstable_by_key(key);
@@ -68,11 +96,16 @@ pub(super) fn place(
         }
         let kept = old.next_if(|member| member.key().cmp(&key(backend)) == Ordering::Equal);
         members.push(match kept {
-            Some(member) => keep(draft, member, backend),
+            Some(member) => keep(draft, member, backend, forget),
             None => join(draft, service, port.id.protocol, backend)?,
         });
     }
     old.for_each(|gone| part(draft, Phase::Flags, port.id.protocol, gone));
+    for (wanted, list) in [(port.hash_cluster, List::Cluster), (port.hash_local, List::Local)] {
+        if wanted && slots::worth_hashing(&shares(list, &members)) {
+            members.iter_mut().for_each(|member| member.hashed |= member.lists & list.flag());
+        }
+    }
     Ok(members)
 }
 
@@ -87,35 +120,56 @@ pub(super) fn part(draft: &mut Draft<'_>, phase: Phase, protocol: Protocol, memb
     }
 }
 
-/// The run of a list over these members, in a stretch of its own; `run` if it names them already.
-pub(super) fn list(
+/// The run of a list, or of its hash table, over these members, in a stretch of its own; `run` if
+/// it names them already. Where there is no room for a hash table, there is none.
+pub(super) fn run(
     draft: &mut Draft<'_>,
     list: List,
     run: Run,
     old: &[Member],
-    new: &[Member],
+    new: &mut [Member],
 ) -> Result<Run, Full> {
-    let named = |members: &[Member]| -> Vec<u32> {
-        members.iter().filter(|m| m.lists & list.flag() != 0).map(|m| m.index).collect()
-    };
-    let backends = named(new);
-    if backends == named(old) {
+    let shares = shares(list, new);
+    if shares.is_empty() == run.is_empty() && shares == self::shares(list, old) {
         return Ok(run);
     }
-    if let Some(extent) = extent(run) {
-        draft.outcome.retired.slots.push(extent);
-    }
-    let generation = run.generation().wrapping_add(1);
-    let length = backends.len() as u32;
-    if length == 0 {
-        return Ok(Run::new(0, 0, generation));
-    }
-    if length > Run::LONGEST {
-        return Err(Full { table: "SLOTS (one run)", size: Run::LONGEST });
-    }
-    let extent = draft.slots(length)?;
-    draft.push(Phase::Slots, Op::WriteSlots { offset: extent.offset, backends });
-    Ok(Run::new(extent.offset, length, generation))
+    let place = if list.is_hashed() {
+        let size = slots::table_size(shares.len());
+        let place = if shares.is_empty() { None } else { draft.table_slots(size) };
+        if place.is_none() {
+            new.iter_mut().for_each(|member| member.hashed &= !list.flag());
+        }
+        place.map(|extent| (extent, slots::table(&shares)))
+    } else if shares.is_empty() {
+        None
+    } else {
+        let backends = slots::list(&shares);
+        let length = backends.len() as u32;
+        if length > Run::LONGEST {
+            return Err(Full { table: "SLOTS (one run)", size: Run::LONGEST });
+        }
+        Some((draft.slots(length)?, backends))
+    };
+    draft.outcome.retired.slots.extend(extent(run));
+    Ok(match place {
+        Some((Extent { offset, length }, backends)) => {
+            draft.push(Phase::Slots, Op::WriteSlots { offset, backends });
+            Run::new(offset, length, run.generation().wrapping_add(1))
+        }
+        None if run.is_empty() => run,
+        None => Run::new(0, 0, run.generation().wrapping_add(1)),
+    })
+}
+
+/// What a list is made of.
+fn shares(list: List, members: &[Member]) -> Vec<Share> {
+    let named = members.iter().filter(|member| list.names(member));
+    let share = |member: &Member| Share {
+        index: member.index,
+        weight: member.weight,
+        address: member.socket_address(),
+    };
+    named.map(share).collect()
 }
 
 /// The stretch a run covers, if any.
@@ -127,12 +181,23 @@ fn key(backend: &Backend) -> (IpAddr, u16) {
     (backend.address, backend.port)
 }
 
-fn keep(draft: &mut Draft<'_>, member: &Member, wanted: &Backend) -> Member {
+fn keep(draft: &mut Draft<'_>, member: &Member, wanted: &Backend, forget: bool) -> Member {
+    let (index, weight) = (member.index, wanted.weight);
     let flags = tables::backend_flags(wanted);
-    if flags != member.flags {
-        draft.push(Phase::Flags, Op::SetBackendFlags { index: member.index, flags });
+    let lists = flags & IN_A_LIST;
+    let returns = lists != 0 && member.flags & IN_A_LIST == 0;
+    let mut membership = member.membership;
+    if returns || forget {
+        membership = membership.wrapping_add(1);
+        draft.push(Phase::Memberships, Op::SetBackendMembership { index, membership });
     }
-    Member { flags, lists: lists(flags), ..member.clone() }
+    if flags != member.flags {
+        draft.push(Phase::Flags, Op::SetBackendFlags { index, flags });
+    }
+    if weight != member.weight {
+        draft.push(Phase::Weights, Op::SetBackendWeight { index, weight });
+    }
+    Member { flags, lists, hashed: 0, weight, membership, ..member.clone() }
 }
 
 fn join(
@@ -149,17 +214,22 @@ fn join(
         flags,
         generation,
         service,
-        pad: 0,
+        weight: wanted.weight,
+        membership: 0,
     };
     draft.push(Phase::Backends, Op::PutBackend { index, backend });
-    let member =
-        Member { address: wanted.address, port: wanted.port, index, flags, lists: lists(flags) };
+    let member = Member {
+        address: wanted.address,
+        port: wanted.port,
+        index,
+        flags,
+        lists: flags & IN_A_LIST,
+        hashed: 0,
+        weight: wanted.weight,
+        membership: 0,
+    };
     if protocol == Protocol::Udp {
         draft.outcome.joined.push(member.socket_address());
     }
     Ok(member)
-}
-
-fn lists(backend_flags: u16) -> u16 {
-    backend_flags & (flags::IN_CLUSTER | flags::IN_LOCAL)
 }

@@ -37,6 +37,7 @@ mod retired;
 mod room;
 mod row;
 mod show;
+mod slots;
 mod tables;
 #[cfg(test)]
 mod tests;

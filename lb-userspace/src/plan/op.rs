@@ -64,6 +64,20 @@ pub enum Op {
         /// The new flags.
         flags: u16,
     },
+    /// Ends what clients remember of a backend, with one store.
+    SetBackendMembership {
+        /// Row of `BACKENDS`.
+        index: u32,
+        /// Another than before.
+        membership: u16,
+    },
+    /// Notes the weight that a backend has in the lists, with one store.
+    SetBackendWeight {
+        /// Row of `BACKENDS`.
+        index: u32,
+        /// The new weight.
+        weight: u16,
+    },
     /// Adds a frontend or hands it to another service.
     PutFrontend {
         /// Where.
@@ -118,7 +132,7 @@ pub enum Op {
 
 impl Op {
     /// Every [`Self::name`].
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 17] = [
         "put_backend",
         "write_slots",
         "write_name",
@@ -126,6 +140,8 @@ impl Op {
         "publish_run",
         "set_settings",
         "set_backend_flags",
+        "set_backend_membership",
+        "set_backend_weight",
         "put_frontend",
         "remove_frontend",
         "put_source_range",
@@ -146,6 +162,8 @@ impl Op {
             Self::PublishRun { .. } => "publish_run",
             Self::SetSettings { .. } => "set_settings",
             Self::SetBackendFlags { .. } => "set_backend_flags",
+            Self::SetBackendMembership { .. } => "set_backend_membership",
+            Self::SetBackendWeight { .. } => "set_backend_weight",
             Self::PutFrontend { .. } => "put_frontend",
             Self::RemoveFrontend { .. } => "remove_frontend",
             Self::PutSourceRange { .. } => "put_source_range",
@@ -158,13 +176,22 @@ impl Op {
     }
 }
 
-/// One of a service's two lists of backends.
+/// One of a service's two lists of backends, or the hash table over one of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum List {
     /// [`Service::cluster`].
     Cluster,
     /// [`Service::local`].
     Local,
+    /// [`Service::cluster_hashed`].
+    ClusterHashed,
+    /// [`Service::local_hashed`].
+    LocalHashed,
+}
+
+impl List {
+    /// All there are, in the order of [`Service::runs`].
+    pub const ALL: [Self; 4] = [Self::Cluster, Self::Local, Self::ClusterHashed, Self::LocalHashed];
 }
 
 /// The key of a frontend, in its family's table.

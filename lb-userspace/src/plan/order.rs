@@ -22,6 +22,9 @@ pub(super) enum Phase {
     AdmitRanges,
     /// New rows, whole.
     Rows,
+    /// What clients remember of backends that return to a list, before any list may admit them
+    /// again, or before a row begins to ask for memories.
+    Memberships,
     /// Settings of rows that have a local list already: if they stop using it, this must happen
     /// before the list is emptied.
     Settings,
@@ -30,6 +33,9 @@ pub(super) enum Phase {
     Flags,
     /// The lists.
     Publish,
+    /// Weights of backends, after the lists that are made by them: a row that says so is in lists
+    /// made so, for the next agent too.
+    Weights,
     /// Settings of rows that begin to use a local list, which is there only now.
     LateSettings,
     /// Frontends, new or changing hands: everything they lead to is in place.

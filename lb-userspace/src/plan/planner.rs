@@ -31,7 +31,8 @@ pub struct Planner {
     pub(super) applied: HashMap<ServiceName, Vec<Row>>,
     /// How many rows have a UDP backend.
     pub(super) datagram_backends: HashMap<SocketAddr, u32>,
-    /// Services for which a table had no room, as they were wanted last.
+    /// Services for which a table had no room, or none for their hash tables, as they were wanted
+    /// last.
     waiting: BTreeMap<ServiceName, Vec<ServicePort>>,
     /// Why Services, or parts of them, were left out, conflicts over frontends aside.
     refused: BTreeMap<ServiceName, Vec<Rejection>>,
@@ -163,6 +164,11 @@ impl Planner {
         let used = self.claims.used();
         match self.place(&name, &old, &ports, &mut work.steps) {
             Ok((rows, outcome)) => {
+                if let Some(full) = outcome.unhashed {
+                    self.refused.entry(name.clone()).or_default().push(full.unhashed(&name));
+                    self.refused_changed = true;
+                    self.waiting.insert(name.clone(), ports);
+                }
                 work.absorb(outcome, &mut self.datagram_backends);
                 if !rows.is_empty() {
                     self.applied.insert(name, rows);

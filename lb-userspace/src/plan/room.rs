@@ -120,6 +120,8 @@ pub(super) struct Outcome {
     pub(super) parted: Vec<SocketAddr>,
     /// Source ranges removed.
     pub(super) ranges_freed: u32,
+    /// There was no room for a hash table, so that its list is used instead.
+    pub(super) unhashed: Option<Full>,
 }
 
 impl<'a> Draft<'a> {
@@ -132,6 +134,11 @@ impl<'a> Draft<'a> {
             ranges_taken: 0,
             outcome: Outcome::default(),
         }
+    }
+
+    /// A stretch of `SLOTS` for a hash table, which a service can do without.
+    pub(super) fn table_slots(&mut self, length: u32) -> Option<Extent> {
+        self.slots(length).map_err(|full| self.outcome.unhashed = Some(full)).ok()
     }
 
     pub(super) fn push(&mut self, phase: Phase, op: Op) {

@@ -43,11 +43,20 @@ impl Row {
         };
         let was = old.map(|old| old.service).unwrap_or_default();
         let old_members = old.map_or(&[][..], |old| &old.members);
-        let members = members::place(draft, index, port, old_members)?;
+        let settings = tables::settings(port);
+        let begins = tables::affinity(settings) && !tables::affinity(was.settings);
+        let mut members = members::place(draft, index, port, old_members, begins)?;
+        let mut runs = was.runs();
+        for (run, list) in runs.iter_mut().zip(List::ALL) {
+            *run = members::run(draft, list, *run, old_members, &mut members)?;
+        }
+        let [cluster, local, cluster_hashed, local_hashed] = runs;
         let service = Service {
-            cluster: members::list(draft, List::Cluster, was.cluster, old_members, &members)?,
-            local: members::list(draft, List::Local, was.local, old_members, &members)?,
-            settings: tables::settings(port),
+            cluster,
+            local,
+            cluster_hashed,
+            local_hashed,
+            settings,
             name: match old {
                 Some(_) => was.name,
                 None => write_name(draft, &port.id)?,
@@ -75,8 +84,7 @@ impl Row {
         self.ranges.iter().for_each(|range| draft.revoke(self.index, *range));
         let retired = &mut draft.outcome.retired;
         retired.services.push(self.index);
-        retired.slots.extend(members::extent(self.service.cluster));
-        retired.slots.extend(members::extent(self.service.local));
+        retired.slots.extend(self.service.runs().into_iter().filter_map(members::extent));
         retired.name_cells.extend(members::extent(self.service.name));
     }
 }
@@ -89,9 +97,7 @@ fn write_name(draft: &mut Draft<'_>, id: &PortId) -> Result<Run, Full> {
 }
 
 fn update(draft: &mut Draft<'_>, index: u32, was: &Service, is: &Service) {
-    for (list, was, is) in
-        [(List::Cluster, was.cluster, is.cluster), (List::Local, was.local, is.local)]
-    {
+    for (list, (was, is)) in List::ALL.into_iter().zip(was.runs().into_iter().zip(is.runs())) {
         if was != is {
             draft.push(Phase::Publish, Op::PublishRun { service: index, list, run: is });
         }

@@ -1,6 +1,7 @@
 //! A plan as text, one operation a line: for logs, `sluice check` and goldens.
 
 use std::{
+    collections::BTreeMap,
     fmt::{Display, Formatter, Result},
     net::IpAddr,
 };
@@ -48,6 +49,8 @@ impl Display for List {
         f.write_str(match self {
             Self::Cluster => "cluster",
             Self::Local => "local",
+            Self::ClusterHashed => "cluster table",
+            Self::LocalHashed => "local table",
         })
     }
 }
@@ -63,10 +66,12 @@ impl Display for Op {
                 let (port, service) = (backend.port.get(), backend.service);
                 write!(f, "put backend {index}, generation {}: ", backend.generation)?;
                 write!(f, "{address} port {port} of service {service}")?;
-                words(backend.flags.into(), BACKEND_FLAGS, f)
+                words(backend.flags.into(), BACKEND_FLAGS, f)?;
+                if backend.weight == 1 { Ok(()) } else { write!(f, " weight {}", backend.weight) }
             }
             Self::WriteSlots { offset, backends } => {
-                write!(f, "write slots {offset}: {backends:?}")
+                write!(f, "write slots {offset}: ")?;
+                slots(backends, f)
             }
             Self::WriteName { offset, cells } => match RowName::decode(cells) {
                 Some(name) => write!(f, "write name {offset}: {name}"),
@@ -76,8 +81,13 @@ impl Display for Op {
                 write!(f, "clear service {index}")
             }
             Self::PutService { index, service } => {
-                let Service { cluster, local, name, .. } = service;
+                let Service { cluster, local, cluster_hashed, local_hashed, name, .. } = service;
                 write!(f, "put service {index}: cluster {cluster:?}, local {local:?}, ")?;
+                for (list, run) in [("cluster", cluster_hashed), ("local", local_hashed)] {
+                    if !run.is_empty() {
+                        write!(f, "{list} table {run:?}, ")?;
+                    }
+                }
                 write!(f, "name {}+{},", name.offset(), name.length())?;
                 settings(&service.settings, f)
             }
@@ -91,6 +101,12 @@ impl Display for Op {
             Self::SetBackendFlags { index, flags } => {
                 write!(f, "flag backend {index}:")?;
                 words((*flags).into(), BACKEND_FLAGS, f)
+            }
+            Self::SetBackendMembership { index, membership } => {
+                write!(f, "forget backend {index}: membership {membership}")
+            }
+            Self::SetBackendWeight { index, weight } => {
+                write!(f, "weigh backend {index}: {weight}")
             }
             Self::PutFrontend { at, frontend } => {
                 let kind = match frontend.kind {
@@ -147,6 +163,17 @@ fn settings(settings: &ServiceSettings, f: &mut Formatter<'_>) -> Result {
         write!(f, " affinity {} s", settings.affinity_timeout_s)?;
     }
     Ok(())
+}
+
+/// One by one, or counted where backends stand more than once.
+fn slots(backends: &[u32], f: &mut Formatter<'_>) -> Result {
+    let mut counts = BTreeMap::<_, usize>::new();
+    backends.iter().for_each(|backend| *counts.entry(backend).or_default() += 1);
+    if counts.len() == backends.len() {
+        return write!(f, "{backends:?}");
+    }
+    write!(f, "{} of", backends.len())?;
+    counts.iter().try_for_each(|(backend, count)| write!(f, " {backend}x{count}"))
 }
 
 fn words(set: u32, known: &[(u32, &str)], f: &mut Formatter<'_>) -> Result {

@@ -37,6 +37,11 @@ pub(super) fn kind_of_row(settings: ServiceSettings) -> Option<(Protocol, IpFami
     Some((protocol, if ipv6 { IpFamily::V6 } else { IpFamily::V4 }))
 }
 
+/// Whether a row with these settings asks what clients remember.
+pub(super) fn affinity(settings: ServiceSettings) -> bool {
+    settings.flags & flags::AFFINITY != 0
+}
+
 /// Whether a row with these settings uses its local list for anything.
 pub(super) fn uses_local(settings: ServiceSettings) -> bool {
     settings.flags & (flags::INTERNAL_LOCAL | flags::EXTERNAL_LOCAL) != 0

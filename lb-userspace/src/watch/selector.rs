@@ -58,6 +58,7 @@ impl<'a> Pods<'a> {
                     },
                     node: pod.node.clone(),
                     hints: Hints::default(),
+                    weight: 1,
                 };
                 add(&mut slices, draft, &ports, endpoint);
             }

@@ -83,6 +83,7 @@ pub fn service(stage: &Stage, pods: &[usize]) -> Vec<ServicePort> {
             local: pod < LOCAL,
             in_cluster: true,
             in_local: false,
+            weight: 1,
         };
         ServicePort {
             id: PortId {
@@ -100,6 +101,8 @@ pub fn service(stage: &Stage, pods: &[usize]) -> Vec<ServicePort> {
             backends: pods.iter().map(|pod| backend(*pod)).collect(),
             internal_local: false,
             external_local: false,
+            hash_cluster: false,
+            hash_local: false,
             affinity_timeout_s: None,
             source_ranges: Vec::new(),
         }

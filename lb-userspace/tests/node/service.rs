@@ -24,6 +24,8 @@ pub fn port(name: &str, protocol: Protocol, family: IpFamily) -> Port {
         backends: Vec::new(),
         internal_local: false,
         external_local: false,
+        hash_cluster: false,
+        hash_local: false,
         affinity_timeout_s: None,
         source_ranges: Vec::new(),
     })
@@ -48,9 +50,34 @@ impl Port {
         self.backend(at, false, false)
     }
 
+    /// Has an endpoint on this node that serves but is in no list.
+    pub fn serving(mut self, at: SocketAddr) -> Self {
+        self = self.local(at);
+        if let Some(backend) = self.0.backends.last_mut() {
+            (backend.in_cluster, backend.in_local) = (false, false);
+        }
+        self
+    }
+
+    /// The endpoint added last has a weight.
+    pub fn weight(mut self, weight: u16) -> Self {
+        if let Some(backend) = self.0.backends.last_mut() {
+            backend.weight = weight;
+        }
+        self
+    }
+
+    /// Packets draw by hash.
+    pub fn hashed(mut self) -> Self {
+        self.0.hash_local = self.0.external_local;
+        self.0.hash_cluster = !self.0.external_local;
+        self
+    }
+
     fn backend(mut self, at: SocketAddr, local: bool, in_local: bool) -> Self {
         let (address, port) = (at.ip(), at.port());
-        self.0.backends.push(Backend { address, port, local, in_cluster: true, in_local });
+        let backend = Backend { address, port, local, in_cluster: true, in_local, weight: 1 };
+        self.0.backends.push(backend);
         self
     }
 

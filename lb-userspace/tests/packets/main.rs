@@ -3,6 +3,7 @@
 //!
 //! Needs the right to load programs and to make namespaces; fails, naming the right, where it has not.
 
+mod affinity;
 mod caller;
 mod ending;
 mod errors;
@@ -10,6 +11,7 @@ mod external;
 mod flood;
 mod frame;
 mod halves;
+mod hashed;
 mod known;
 mod ports;
 mod rig;

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use aya::{
@@ -13,6 +14,7 @@ use aya::{
 };
 use lb_common::{
     Address, Family, V4, V6,
+    affinity::{Affinity, AffinityKey},
     counter::Counter,
     device::Device,
     flow::{FlowKeyOf, FlowOf},
@@ -208,6 +210,12 @@ impl Rig {
         rest::<V6>(&self.maps.join(names::FLOWS_V6), seconds);
     }
 
+    /// Takes all flows away, as if this were a node that has seen none of them.
+    pub fn forget(&self) {
+        forget::<V4>(&self.maps.join(names::FLOWS_V4));
+        forget::<V6>(&self.maps.join(names::FLOWS_V6));
+    }
+
     /// How many entries there are without the other half of their flow.
     pub fn halves(&self) -> usize {
         let reader = Reader::new(&self.maps);
@@ -229,6 +237,23 @@ impl Rig {
     /// What the agent does now and then.
     pub fn upkeep(&self) -> FlowTables {
         FlowTables::open(&self.maps, self.programs.sweep().unwrap(), true).unwrap()
+    }
+
+    /// Makes every client's last new flow look as if it had been that much longer ago.
+    pub fn age_affinity(&self, by: Duration) {
+        let map = MapData::from_pin(self.maps.join(names::AFFINITY)).unwrap();
+        let mut entries: aya::maps::HashMap<_, AffinityKey, Affinity> =
+            Map::LruHashMap(map).try_into().unwrap();
+        let all: Vec<_> = entries.iter().map(Result::unwrap).collect();
+        for (key, mut entry) in all {
+            entry.seen_ns -= by.as_nanos() as u64;
+            entries.insert(key, entry, 0).unwrap();
+        }
+    }
+
+    /// Which clients are remembered, and when they came last.
+    pub fn affinity(&self) -> Vec<(AffinityKey, Affinity)> {
+        Reader::new(&self.maps).affinity().unwrap()
     }
 
     fn node_addresses(&self) -> Vec<IpAddr> {
@@ -307,6 +332,15 @@ where
         flow.seen_s = flow.seen_s.wrapping_sub(seconds);
         flows.insert(key, flow, 0).unwrap();
     }
+}
+
+fn forget<F: Family>(path: &Path)
+where
+    FlowKeyOf<F>: Pod,
+    FlowOf<F>: Pod,
+{
+    let (mut flows, all) = open::<F>(path);
+    all.iter().for_each(|(key, _)| flows.remove(key).unwrap());
 }
 
 fn halves<F: Family>(flows: &[(FlowKeyOf<F>, FlowOf<F>)]) -> usize {

@@ -58,7 +58,8 @@ fn rows_are_written_whole_and_field_by_field() {
         flags: backend::flags::SERVING,
         generation: 7,
         service: 5,
-        pad: 0,
+        weight: 1,
+        membership: 0,
     };
     let row = Service { name: Run::new(9, 1, 0), ..Service::default() };
     let settings = ServiceSettings { flags: flags::LIVE | 6 << 8, affinity_timeout_s: 10_800 };

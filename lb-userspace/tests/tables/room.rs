@@ -78,6 +78,7 @@ pub fn service(number: u8, endpoints: u8) -> (ServiceName, Vec<ServicePort>) {
         local: false,
         in_cluster: true,
         in_local: false,
+        weight: 1,
     };
     let port = ServicePort {
         id: PortId {
@@ -94,6 +95,8 @@ pub fn service(number: u8, endpoints: u8) -> (ServiceName, Vec<ServicePort>) {
         backends: (1..=endpoints).map(backend).collect(),
         internal_local: false,
         external_local: false,
+        hash_cluster: false,
+        hash_local: false,
         affinity_timeout_s: None,
         source_ranges: vec!["192.0.2.0/24".parse().unwrap()],
     };

@@ -7,6 +7,8 @@ use lb_common::{
     counter::Counter,
     flow::{FlowKeyOf, FlowOf, hook::INGRESS, kind as flow_kind},
     frontend::{Frontend, kind},
+    run::Run,
+    select::{self, FlowIdentity},
     service::flags,
     settings::flags as settings_flags,
     source_range::SourceRange,
@@ -20,11 +22,12 @@ use lb_ebpf::{
 
 use crate::{
     count::count,
+    helper,
     hook::{Direction, Hook},
     lookup::{self, Entry},
     maps::DEVICES,
     route::{FibFamily, NextHop, Route},
-    service::{self, Chosen, Client},
+    service::{self, Chosen, Client, Draw},
     settings,
     track::{self, NewFlow, Take},
 };
@@ -114,7 +117,8 @@ fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &F
     if packet.opens_connection() {
         return !track::begins_anew::<F>(key, flow)
             && service::recall(flow.service, flow.backend, 0)
-                .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0);
+                .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0)
+            && service::stay(flow.service, flow.backend, Client::Address(F::widen(packet.source)));
     }
     if packet.is_tcp() {
         return true;
@@ -149,7 +153,37 @@ fn admit<F: Layer3>(packet: &Parsed<F>, frontend: Frontend) -> Result<Chosen, Fa
         return Err(if elsewhere { Fault::NoLocalEndpoint } else { nobody });
     }
     let list = service::list_flag(local);
-    service::choose(frontend.service, run, list, || Client::Address(client)).ok_or(nobody)
+    let draw = draw(packet, frontend.service, row.flags, local, run);
+    service::choose(frontend.service, draw, list, || Client::Address(client)).ok_or(nobody)
+}
+
+/// From the list's hash table, if there is one, by what every node makes of the packet; else from
+/// the list at random.
+#[inline(always)]
+fn draw<F: Layer3>(
+    packet: &Parsed<F>,
+    service: u32,
+    service_flags: u32,
+    local: bool,
+    list: Run,
+) -> Draw {
+    let table = lookup::hashed_run(service, local).unwrap_or_default();
+    if table.is_empty() {
+        return Draw { run: list, number: helper::random() };
+    }
+    let client = F::widen(packet.source);
+    let number = if service_flags & flags::AFFINITY != 0 {
+        select::client_hash(client)
+    } else {
+        select::flow_hash(&FlowIdentity {
+            client,
+            frontend: F::widen(packet.destination),
+            client_port: packet.source_port,
+            frontend_port: packet.destination_port,
+            protocol: packet.protocol,
+        })
+    };
+    Draw { run: table, number }
 }
 
 /// Finds out whether the backend is reached through this node's stack or through a device we sit

@@ -250,6 +250,20 @@ pub fn run(service: u32, local: bool) -> Option<Run> {
     })
 }
 
+/// The hash table of the same list, likewise; empty if there is none.
+#[inline(always)]
+pub fn hashed_run(service: u32, local: bool) -> Option<Run> {
+    let row = SERVICES.get_ptr(service)?;
+    // SAFETY: as in `run`.
+    Some(unsafe {
+        if local {
+            core::ptr::read_volatile(&raw const (*row).local_hashed)
+        } else {
+            core::ptr::read_volatile(&raw const (*row).cluster_hashed)
+        }
+    })
+}
+
 /// A service's flags and affinity timeout, read with one load.
 #[inline(always)]
 pub fn settings(service: u32) -> Option<ServiceSettings> {

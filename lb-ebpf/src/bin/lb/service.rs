@@ -8,7 +8,7 @@ use lb_common::{
     frontend::{Frontend, FrontendKey, kind, node_address, scope},
     run::Run,
     select,
-    service::flags,
+    service::{ServiceSettings, flags},
 };
 
 use crate::{
@@ -64,40 +64,90 @@ pub struct Chosen {
     pub reference: BackendRef,
 }
 
-/// Chooses from a run: the client's own backend under session affinity, else any. `list` is the
-/// backend flag that says "in this run"; `client` is asked only if affinity wants to know.
+/// Where a new flow's backend is drawn from, and by which number.
+#[derive(Clone, Copy)]
+pub struct Draw {
+    /// The list, or its hash table.
+    pub run: Run,
+    /// Random, or the flow's hash.
+    pub number: u32,
+}
+
+/// Chooses: the client's own backend under session affinity, else what was drawn. `list` is the
+/// backend flag that says "in this list"; `client` is asked only if affinity wants to know.
 #[inline(always)]
 pub fn choose(
     service: u32,
-    run: Run,
+    draw: Draw,
     list: u16,
     client: impl FnOnce() -> Client,
 ) -> Option<Chosen> {
     let settings = lookup::settings(service)?;
     if settings.flags & flags::AFFINITY == 0 {
-        return any(service, run);
+        return drawn(service, draw);
     }
     let key = affinity_key(service, client());
     let now = helper::now_ns();
-    let timeout_ns = u64::from(settings.affinity_timeout_s) * 1_000_000_000;
     if let Some(entry) = lookup::find(&AFFINITY, &key) {
-        let fresh = now.wrapping_sub(entry.seen_ns) <= timeout_ns;
-        if fresh && let Some(chosen) = recall(service, entry.backend, list) {
+        if let Some(chosen) = remembered(service, settings, entry, list, now) {
             lookup::seen(&AFFINITY, &key, now);
             return Some(chosen);
         }
         lookup::remove(&AFFINITY, &key);
     }
-    let chosen = any(service, run)?;
-    if !lookup::claim(&AFFINITY, &key, &Affinity { backend: chosen.reference, seen_ns: now })
+    let chosen = drawn(service, draw)?;
+    let entry = Affinity {
+        backend: chosen.reference,
+        seen_ns: now,
+        membership: chosen.backend.membership.into(),
+        pad: 0,
+    };
+    if !lookup::claim(&AFFINITY, &key, &entry)
         && let Some(entry) = lookup::find(&AFFINITY, &key)
-        && let Some(earlier) = recall(service, entry.backend, list)
+        && let Some(earlier) = remembered(service, settings, entry, list, now)
     {
         // Another CPU was faster with a connection of the same client: theirs counts.
         return Some(earlier);
     }
     // A table that took nothing costs the client its memory, not its connection.
     Some(chosen)
+}
+
+/// Notes a new connection of a client to the backend that a flow from the same port went to. False
+/// if it may not go there: under session affinity, only if that is where the client belongs.
+#[inline(always)]
+pub fn stay(service: u32, reference: BackendRef, client: Client) -> bool {
+    let Some(settings) = lookup::settings(service) else { return false };
+    if settings.flags & flags::AFFINITY == 0 {
+        return true;
+    }
+    let key = affinity_key(service, client);
+    let now = helper::now_ns();
+    let own = lookup::find(&AFFINITY, &key).is_some_and(|entry| {
+        entry.backend == reference && remembered(service, settings, entry, 0, now).is_some()
+    });
+    if own {
+        lookup::seen(&AFFINITY, &key, now);
+    }
+    own
+}
+
+/// The backend of a client's memory, if that has neither run out nor been ended, and the backend
+/// is in the list asked for.
+#[inline(always)]
+fn remembered(
+    service: u32,
+    settings: ServiceSettings,
+    entry: &Affinity,
+    list: u16,
+    now: u64,
+) -> Option<Chosen> {
+    let timeout_ns = u64::from(settings.affinity_timeout_s) * 1_000_000_000;
+    if now.wrapping_sub(entry.seen_ns) > timeout_ns {
+        return None;
+    }
+    let chosen = recall(service, entry.backend, list)?;
+    (u32::from(chosen.backend.membership) == entry.membership).then_some(chosen)
 }
 
 /// A remembered backend, if the row is still the same endpoint of this service and has all of the
@@ -109,10 +159,10 @@ pub fn recall(service: u32, reference: BackendRef, needed: u16) -> Option<Chosen
     (same && backend.flags & needed == needed).then_some(Chosen { backend, reference })
 }
 
-/// Any backend of a run.
+/// The backend at the slot drawn.
 #[inline(always)]
-fn any(service: u32, run: Run) -> Option<Chosen> {
-    let slot = select::slot(run, helper::random())?;
+fn drawn(service: u32, draw: Draw) -> Option<Chosen> {
+    let slot = select::slot(draw.run, draw.number)?;
     let chosen = lookup::row(&SLOTS, slot).and_then(|index| {
         let backend = lookup::row(&BACKENDS, index)?;
         let reference = BackendRef { index, generation: backend.generation };

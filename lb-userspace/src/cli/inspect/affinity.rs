@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use lb_common::affinity::{Affinity, AffinityKey, client_kind};
+use lb_common::{
+    affinity::{Affinity, AffinityKey, client_kind},
+    backend::flags,
+};
 use serde::Serialize;
 
 use super::{
@@ -43,6 +46,15 @@ pub(super) fn run(reader: &Reader<'_>, json: bool) -> Result<()> {
     table::print(&rows, json)
 }
 
+/// Whether the memory would be followed, its age aside: the backend has not left the lists since.
+fn counts(contents: &Contents, affinity: &Affinity) -> bool {
+    const IN_A_LIST: u16 = flags::IN_CLUSTER | flags::IN_LOCAL;
+    let backend = contents.backend(affinity.backend.index);
+    backend.is_some_and(|backend| {
+        u32::from(backend.membership) == affinity.membership && backend.flags & IN_A_LIST != 0
+    })
+}
+
 fn row(contents: &Contents, key: &AffinityKey, affinity: &Affinity) -> AffinityRow {
     const NANOSECONDS: u64 = 1_000_000_000;
     let client = if key.client_kind == client_kind::NETWORK_NAMESPACE {
@@ -55,7 +67,7 @@ fn row(contents: &Contents, key: &AffinityKey, affinity: &Affinity) -> AffinityR
     AffinityRow {
         client,
         service: show::service(contents, key.service),
-        backend: show::backend(contents, affinity.backend),
+        backend: show::backend(contents, affinity.backend).filter(|_| counts(contents, affinity)),
         age_s: show::age(affinity.seen_ns / NANOSECONDS),
     }
 }

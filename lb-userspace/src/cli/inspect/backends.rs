@@ -18,13 +18,14 @@ struct BackendRow {
     on_this_node: bool,
     state: &'static str,
     lists: Vec<&'static str>,
+    weight: u16,
     index: u32,
     generation: u32,
 }
 
 impl Row for BackendRow {
     const TITLES: &'static [&'static str] =
-        &["BACKEND", "SERVICE", "NODE", "STATE", "LISTS", "INDEX", "GENERATION"];
+        &["BACKEND", "SERVICE", "NODE", "STATE", "LISTS", "WEIGHT", "INDEX", "GENERATION"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -33,6 +34,7 @@ impl Row for BackendRow {
             if self.on_this_node { "this" } else { "other" }.to_owned(),
             self.state.to_owned(),
             self.lists.join(" "),
+            self.weight.to_string(),
             self.index.to_string(),
             self.generation.to_string(),
         ]
@@ -63,6 +65,7 @@ fn row(contents: &Contents, index: u32, backend: &Backend) -> BackendRow {
             (false, false) => "not serving",
         },
         lists: lists.into_iter().filter(|(flag, _)| has(*flag)).map(|(_, name)| name).collect(),
+        weight: backend.weight,
         index,
         generation: backend.generation,
     }

@@ -27,9 +27,13 @@ struct ServiceRow {
     index: u32,
     frontends: Vec<Frontend>,
     endpoints: Vec<String>,
+    /// In the order of the endpoints.
+    weights: Vec<u16>,
     local_endpoints: Vec<String>,
     internal_traffic_policy: &'static str,
     external_traffic_policy: &'static str,
+    algorithm: &'static str,
+    hash_table_slots: u32,
     affinity_timeout_s: Option<u32>,
     source_ranges: Vec<String>,
 }
@@ -44,11 +48,25 @@ struct Frontend {
 }
 
 impl Row for ServiceRow {
-    const TITLES: &'static [&'static str] =
-        &["SERVICE", "PROTOCOL", "FRONTENDS", "ENDPOINTS", "LOCAL", "POLICY", "AFFINITY"];
+    const TITLES: &'static [&'static str] = &[
+        "SERVICE",
+        "PROTOCOL",
+        "FRONTENDS",
+        "ENDPOINTS",
+        "LOCAL",
+        "POLICY",
+        "ALGORITHM",
+        "AFFINITY",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let frontends: Vec<_> = self.frontends.iter().map(Frontend::to_string).collect();
+        let endpoints: Vec<_> = (self.endpoints.iter().zip(&self.weights))
+            .map(|(endpoint, weight)| match weight {
+                1 => endpoint.clone(),
+                weight => format!("{endpoint} x{weight}"),
+            })
+            .collect();
         let mut policy = match (self.internal_traffic_policy, self.external_traffic_policy) {
             ("Cluster", "Cluster") => "Cluster".to_owned(),
             (internal, external) => format!("internal {internal}\nexternal {external}"),
@@ -58,9 +76,13 @@ impl Row for ServiceRow {
             self.service.clone(),
             self.protocol.clone(),
             frontends.join("\n"),
-            self.endpoints.join("\n"),
+            endpoints.join("\n"),
             self.local_endpoints.len().to_string(),
             policy,
+            match self.hash_table_slots {
+                0 => self.algorithm.to_owned(),
+                slots => format!("{} ({slots})", self.algorithm),
+            },
             self.affinity_timeout_s.map(|seconds| format!("{seconds} s")).unwrap_or_default(),
         ]
     }
@@ -120,10 +142,15 @@ fn address(at: &FrontendAt) -> Option<String> {
 fn row(contents: &Contents, index: u32, service: &Service, frontends: Vec<Frontend>) -> ServiceRow {
     let set = service.settings.flags;
     let policy = |flag| if set & flag == 0 { "Cluster" } else { "Local" };
-    let endpoints = |run| {
-        let backends = contents.list(run).into_iter().filter_map(|index| contents.backend(index));
-        backends.map(|backend| show::socket(backend.address, backend.port)).collect()
+    let backends = |run| {
+        let mut list = contents.list(run);
+        // Those with a weight stand there several times, side by side.
+        list.dedup();
+        list.into_iter().filter_map(|index| contents.backend(index))
     };
+    let endpoints =
+        |run| backends(run).map(|backend| show::socket(backend.address, backend.port)).collect();
+    let hash_table_slots = service.cluster_hashed.length() + service.local_hashed.length();
     ServiceRow {
         service: show::service(contents, index),
         protocol: show::protocol((set >> flags::PROTOCOL_SHIFT) as u8),
@@ -131,9 +158,12 @@ fn row(contents: &Contents, index: u32, service: &Service, frontends: Vec<Fronte
         index,
         frontends,
         endpoints: endpoints(service.cluster),
+        weights: backends(service.cluster).map(|backend| backend.weight).collect(),
         local_endpoints: endpoints(service.local),
         internal_traffic_policy: policy(flags::INTERNAL_LOCAL),
         external_traffic_policy: policy(flags::EXTERNAL_LOCAL),
+        algorithm: if hash_table_slots == 0 { "random" } else { "maglev" },
+        hash_table_slots,
         affinity_timeout_s: (set & flags::AFFINITY != 0)
             .then_some(service.settings.affinity_timeout_s),
         source_ranges: source_ranges(contents, index),
@@ -170,17 +200,19 @@ mod tests {
         let set =
             flags::LIVE | flags::EXTERNAL_LOCAL | flags::AFFINITY | 6 << flags::PROTOCOL_SHIFT;
         let service = Service {
-            cluster: Run::new(0, 2, 1),
-            local: Run::new(2, 1, 1),
+            cluster: Run::new(0, 4, 1),
+            local: Run::new(4, 1, 1),
+            local_hashed: Run::new(5, 2, 1),
             settings: ServiceSettings { flags: set, affinity_timeout_s: 60 },
             name: Run::new(0, 1, 0),
-            reserved: [0; 4],
+            ..Service::default()
         };
-        let backend = |last: u8| Backend {
+        let backend = |last: u8, weight| Backend {
             address: std::net::IpAddr::from([10, 1, 0, last]).into(),
             port: Be16::new(8080),
             flags: backend::flags::SERVING,
             service: 3,
+            weight,
             ..Backend::default()
         };
         let at = |address: u32, port, scope| {
@@ -191,8 +223,8 @@ mod tests {
         let client = std::net::IpAddr::from([192, 0, 2, 0]).into();
         Contents {
             services: vec![(3, service)],
-            backends: vec![(7, backend(1)), (8, backend(2))],
-            slots: vec![7, 8, 8],
+            backends: vec![(7, backend(1, 3)), (8, backend(2, 1))],
+            slots: vec![7, 7, 7, 8, 8, 7, 8],
             names,
             frontends: vec![
                 (at(0, 30_080, scope::NODE_PORT), of(kind::NODE_PORT)),
@@ -210,8 +242,9 @@ mod tests {
     fn a_service_is_shown_with_everything_that_hangs_on_it() {
         let shown = table::text(&rows(&contents()));
         let expected = [
-            "SERVICE PROTOCOL FRONTENDS ENDPOINTS LOCAL POLICY AFFINITY",
-            "default/web:http TCP ClusterIP 10.96.0.10:80 10.1.0.1:8080 1 internal Cluster 60 s",
+            "SERVICE PROTOCOL FRONTENDS ENDPOINTS LOCAL POLICY ALGORITHM AFFINITY",
+            "default/web:http TCP ClusterIP 10.96.0.10:80 10.1.0.1:8080 x3 1 internal Cluster \
+             maglev (2) 60 s",
             "NodePort 30080 10.1.0.2:8080 external Local",
             "from 192.0.2.0/24",
         ];
@@ -228,6 +261,8 @@ mod tests {
         ]);
         assert_eq!(json[0]["frontends"], frontends);
         assert_eq!(json[0]["local_endpoints"], serde_json::json!(["10.1.0.2:8080"]));
+        assert_eq!(json[0]["weights"], serde_json::json!([3, 1]));
+        assert_eq!(json[0]["algorithm"], "maglev");
         assert_eq!(json[0]["family"], "IPv4");
     }
 

@@ -105,6 +105,19 @@ fn ready_counts_whatever_the_other_conditions_say() {
 }
 
 #[test]
+fn an_endpoint_without_weight_serves_on_but_gets_no_new_flow() {
+    check(
+        [endpoint("10.1.0.1").weight(0).node("here"), endpoint("10.1.0.2").weight(7)],
+        &["10.1.0.1:8080 -@", "10.1.0.2:8080 C"],
+    );
+    // It is ready all the same: nobody else becomes a last resort.
+    check(
+        [endpoint("10.1.0.1").weight(0), endpoint("10.1.0.2").terminating()],
+        &["10.1.0.1:8080 -", "10.1.0.2:8080 -"],
+    );
+}
+
+#[test]
 fn the_last_resort_ignores_topology() {
     check(
         [endpoint("10.1.0.1").terminating().for_zones(&["z2"]), endpoint("10.1.0.2").terminating()],

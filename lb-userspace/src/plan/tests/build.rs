@@ -26,6 +26,8 @@ pub(super) fn port(service: &str, name: &str) -> PortBuilder {
         backends: Vec::new(),
         internal_local: false,
         external_local: false,
+        hash_cluster: false,
+        hash_local: false,
         affinity_timeout_s: None,
         source_ranges: Vec::new(),
     })
@@ -81,7 +83,22 @@ impl PortBuilder {
             local: lists.contains('@'),
             in_cluster: lists.contains('C'),
             in_local: lists.contains('L'),
+            weight: 1,
         });
+        self
+    }
+
+    /// As [`Self::backend`], with a weight.
+    pub(super) fn weighted(mut self, address: &str, lists: &str, weight: u16) -> Self {
+        self = self.backend(address, lists);
+        self.0.backends.last_mut().unwrap().weight = weight;
+        self
+    }
+
+    /// With `C` the cluster list is drawn from by hash, with `L` the local list.
+    pub(super) fn hashed(mut self, lists: &str) -> Self {
+        self.0.hash_cluster = lists.contains('C');
+        self.0.hash_local = lists.contains('L');
         self
     }
 

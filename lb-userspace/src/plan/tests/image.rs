@@ -4,20 +4,24 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt::Write,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use lb_common::{
     Be32,
     backend::{self, Backend},
-    frontend::Frontend,
+    frontend,
     run::Run,
     service::{NameCell, Service, ServiceSettings, flags},
     source_range::SourceRange,
 };
 
-use super::super::{Capacities, Contents, FrontendAt, List, Op, RowName, Usage, tables};
-use crate::model::{ServiceName, ServicePort};
+use super::super::{
+    Capacities, Contents, FrontendAt, List, Op, RowName, Usage,
+    slots::{self, Share},
+    tables,
+};
+use crate::model::{Frontend, ServiceName, ServicePort};
 
 #[derive(Clone)]
 pub(super) struct Image {
@@ -25,7 +29,7 @@ pub(super) struct Image {
     backends: Vec<Backend>,
     slots: Vec<u32>,
     names: Vec<NameCell>,
-    frontends: BTreeMap<FrontendAt, Frontend>,
+    frontends: BTreeMap<FrontendAt, frontend::Frontend>,
     ranges: HashSet<(u32, SourceRange)>,
     rest: Contents,
     capacities: Capacities,
@@ -81,6 +85,8 @@ impl Image {
                 let word = match list {
                     List::Cluster => &mut row.cluster,
                     List::Local => &mut row.local,
+                    List::ClusterHashed => &mut row.cluster_hashed,
+                    List::LocalHashed => &mut row.local_hashed,
                 };
                 assert_eq!(word.generation().wrapping_add(1), run.generation(), "{op}");
                 *word = *run;
@@ -92,6 +98,16 @@ impl Image {
                 let row = &mut self.backends[*index as usize];
                 assert!(row.flags != 0 && row.flags != *flags, "{op}");
                 row.flags = *flags;
+            }
+            Op::SetBackendMembership { index, membership } => {
+                let row = &mut self.backends[*index as usize];
+                assert!(row.flags != 0 && row.membership != *membership, "{op}");
+                row.membership = *membership;
+            }
+            Op::SetBackendWeight { index, weight } => {
+                let row = &mut self.backends[*index as usize];
+                assert!(row.flags != 0 && row.weight != *weight, "{op}");
+                row.weight = *weight;
             }
             Op::PutFrontend { at, frontend } => {
                 assert_ne!(self.frontends.insert(*at, *frontend), Some(*frontend), "{op}");
@@ -131,7 +147,7 @@ impl Image {
             assert_ne!(row.settings.flags & flags::LIVE, 0, "{at} leads to a dead row");
             let kind = tables::kind_of_row(row.settings).unwrap();
             assert_eq!((kind.0.number(), kind.1), (at.protocol(), at.family()), "{at}");
-            for run in [row.cluster, row.local] {
+            for run in row.runs() {
                 let backends = self.list(run);
                 for backend in &backends {
                     assert_eq!(backend.service, frontend.service, "{at}: foreign backend");
@@ -184,9 +200,10 @@ impl Image {
             let name = RowName::decode(&cells[..row.name.length() as usize]).unwrap();
             let list = |run| {
                 let one = |backend: &Backend| {
-                    text_of_backend(backend.address.into(), backend.port.get(), backend.flags)
+                    let at = (IpAddr::from(backend.address), backend.port.get()).into();
+                    text_of_backend(at, backend.flags, backend.weight)
                 };
-                self.list(run).iter().map(one).collect()
+                distinct(self.list(run).iter().map(one))
             };
             let of_row = |(_, range): &&(u32, SourceRange)| range.service.get() == frontend.service;
             let ranges = self.ranges.iter().filter(of_row);
@@ -203,6 +220,22 @@ impl Image {
         view
     }
 
+    /// Where the hash tables behind each frontend lead, slot by slot.
+    pub(super) fn tables(&self) -> BTreeMap<String, String> {
+        let mut tables = BTreeMap::new();
+        for (at, frontend) in &self.frontends {
+            let row = &self.services[frontend.service as usize];
+            let [cluster, local] = [row.cluster_hashed, row.local_hashed].map(|run| {
+                let address = |backend: &Backend| -> SocketAddr {
+                    (IpAddr::from(backend.address), backend.port.get()).into()
+                };
+                self.list(run).iter().map(address).collect::<Vec<_>>()
+            });
+            tables.insert(at.to_string(), format!("{cluster:?} {local:?}"));
+        }
+        tables
+    }
+
     /// What is not blank, whether or not anything leads there.
     pub(super) fn usage(&self) -> Usage {
         let rows = self.services.iter().filter(|row| **row != Service::default());
@@ -212,7 +245,7 @@ impl Image {
         Usage {
             services: rows.clone().count() as u32,
             backends: self.backends.iter().filter(|row| row.flags != 0).count() as u32,
-            slots: sum(|row| row.cluster.length() + row.local.length()),
+            slots: sum(|row| row.runs().iter().map(|run| run.length()).sum()),
             name_cells: sum(|row| row.name.length()),
             frontends_v4: self.frontends.len() as u32 - frontends_v6,
             frontends_v6,
@@ -245,49 +278,88 @@ impl Image {
 pub(super) fn expected_view(
     wanted: &BTreeMap<ServiceName, Vec<ServicePort>>,
 ) -> BTreeMap<String, String> {
-    let mut claims: BTreeMap<String, Vec<(i64, String, String)>> = BTreeMap::new();
-    for port in wanted.values().flatten() {
+    winners(wanted, |port, frontend| {
         let name = RowName::from(&port.id);
         let list = |in_list: fn(&crate::model::Backend) -> bool| {
             let one = |backend: &crate::model::Backend| {
-                text_of_backend(backend.address, backend.port, tables::backend_flags(backend))
+                let at = (backend.address, backend.port).into();
+                text_of_backend(at, tables::backend_flags(backend), backend.weight)
             };
-            port.backends.iter().filter(|backend| in_list(backend)).map(one).collect()
+            distinct(port.backends.iter().filter(|backend| in_list(backend)).map(one))
         };
         let ranges: BTreeSet<(u32, IpAddr)> =
             port.source_ranges.iter().map(tables::range).map(|(b, a)| (b, a.into())).collect();
+        text_of_row(
+            &name,
+            tables::frontend(&port.id, frontend).1,
+            tables::settings(port),
+            list(|backend| backend.in_cluster),
+            list(|backend| backend.in_local),
+            ranges,
+        )
+    })
+}
+
+/// The hash tables as [`Image::tables`] has them, of planned ports that all find room.
+pub(super) fn expected_tables(
+    wanted: &BTreeMap<ServiceName, Vec<ServicePort>>,
+) -> BTreeMap<String, String> {
+    winners(wanted, |port, _| {
+        let table = |hashed: bool, in_list: fn(&crate::model::Backend) -> bool| {
+            let mut members: Vec<_> =
+                port.backends.iter().filter(|backend| in_list(backend)).collect();
+            members.sort_by_key(|backend| (backend.address, backend.port));
+            let share = |(index, backend): (usize, &&crate::model::Backend)| Share {
+                index: index as u32,
+                weight: backend.weight,
+                address: (backend.address, backend.port).into(),
+            };
+            let shares: Vec<_> = members.iter().enumerate().map(share).collect();
+            let slots = if hashed && shares.len() > 1 { slots::table(&shares) } else { Vec::new() };
+            slots.into_iter().map(|index| shares[index as usize].address).collect::<Vec<_>>()
+        };
+        let cluster = table(port.hash_cluster, |backend| backend.in_cluster);
+        let local = table(port.hash_local, |backend| backend.in_local);
+        format!("{cluster:?} {local:?}")
+    })
+}
+
+/// What `text` says of each frontend's port, where several claim it the winner's.
+fn winners(
+    wanted: &BTreeMap<ServiceName, Vec<ServicePort>>,
+    text: impl Fn(&ServicePort, &Frontend) -> String,
+) -> BTreeMap<String, String> {
+    let mut claims: BTreeMap<String, Vec<(i64, String, String)>> = BTreeMap::new();
+    for port in wanted.values().flatten() {
+        let name = RowName::from(&port.id).to_string();
         for frontend in &port.frontends {
-            let (at, kind) = tables::frontend(&port.id, frontend);
-            let text = text_of_row(
-                &name,
-                kind,
-                tables::settings(port),
-                list(|backend| backend.in_cluster),
-                list(|backend| backend.in_local),
-                ranges.clone(),
-            );
+            let (at, _) = tables::frontend(&port.id, frontend);
             let created = port.created_s.unwrap_or(i64::MAX);
-            claims.entry(at.to_string()).or_default().push((created, name.to_string(), text));
+            let claim = (created, name.clone(), text(port, frontend));
+            claims.entry(at.to_string()).or_default().push(claim);
         }
     }
     claims.into_iter().map(|(at, claims)| (at, claims.into_iter().min().unwrap().2)).collect()
 }
 
-fn text_of_backend(address: IpAddr, port: u16, flags: u16) -> String {
-    assert_eq!(flags & backend::flags::LEAVING, 0, "{address} leaves");
-    format!("{address} {port} {flags:#b}")
+/// Each once: how often a backend stands in a run is told elsewhere.
+fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
+    texts.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn text_of_backend(at: SocketAddr, flags: u16, weight: u16) -> String {
+    assert_eq!(flags & backend::flags::LEAVING, 0, "{at} leaves");
+    format!("{at} {flags:#b} weight {weight}")
 }
 
 fn text_of_row(
     name: &RowName,
     kind: u8,
     settings: ServiceSettings,
-    mut cluster: Vec<String>,
-    mut local: Vec<String>,
+    cluster: Vec<String>,
+    local: Vec<String>,
     ranges: BTreeSet<(u32, IpAddr)>,
 ) -> String {
-    cluster.sort();
-    local.sort();
     let ServiceSettings { flags, affinity_timeout_s } = settings;
     let mut text = format!("{name} kind {kind} flags {flags:#x} timeout {affinity_timeout_s}");
     write!(text, " cluster {cluster:?} local {local:?} ranges {ranges:?}").unwrap();

@@ -4,6 +4,7 @@ mod adoption;
 mod build;
 mod conflicts;
 mod full;
+mod hashed;
 mod image;
 mod random;
 mod steps;

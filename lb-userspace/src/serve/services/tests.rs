@@ -60,20 +60,17 @@ async fn scenario<F: Future<Output = ()>>(
 }
 
 /// Asks until the answer is as expected.
-#[track_caller]
-fn until<'a>(
+async fn until(
     port: u16,
-    expected: impl Fn(&Result<String, ErrorKind>) -> bool + 'a,
-) -> impl Future<Output = Result<String, ErrorKind>> + 'a {
-    async move {
-        let give_up = Instant::now() + Duration::from_secs(5);
-        loop {
-            let answer = ask(port).await;
-            if expected(&answer) {
-                return answer;
-            }
-            assert!(Instant::now() < give_up, "port {port}: {answer:?}");
+    expected: impl Fn(&Result<String, ErrorKind>) -> bool,
+) -> Result<String, ErrorKind> {
+    let give_up = Instant::now() + Duration::from_secs(5);
+    loop {
+        let answer = ask(port).await;
+        if expected(&answer) {
+            return answer;
         }
+        assert!(Instant::now() < give_up, "port {port}: {answer:?}");
     }
 }
 

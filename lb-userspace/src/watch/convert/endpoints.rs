@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{EndpointAddress, EndpointSubset, Endpoints as Object};
 
-use super::{Converted, Notes, each, hidden, slice::slice_port, value};
+use super::{Converted, Notes, annotation::Weights, each, hidden, slice::slice_port, value};
 use crate::{
     model::{Conditions, Endpoint, EndpointSlice, Hints, IpFamily, ServiceName},
     watch::draft::EndpointsDraft,
@@ -33,9 +33,11 @@ fn convert(object: &Object, notes: &mut Notes) -> Option<EndpointsDraft> {
         return None;
     }
     let name = notes.name(metadata)?;
+    // The controller copies annotations, too.
+    let weights = Weights::of(metadata, notes);
     let mut slices = Vec::new();
     for (i, subset) in each(object.subsets.as_ref()) {
-        slices.extend(mirror(i, subset, &name, notes));
+        slices.extend(mirror(i, subset, &name, &weights, notes));
     }
     Some(EndpointsDraft { name, slices })
 }
@@ -45,6 +47,7 @@ fn mirror(
     index: usize,
     subset: &EndpointSubset,
     service: &ServiceName,
+    weights: &Weights,
     notes: &mut Notes,
 ) -> Vec<EndpointSlice> {
     let field = format!("subsets[{index}]");
@@ -55,10 +58,16 @@ fn mirror(
     }
     let mut all = Vec::new();
     for (i, address) in each(subset.addresses.as_ref()) {
-        all.extend(endpoint(&format!("{field}.addresses[{i}]"), address, true, notes));
+        all.extend(endpoint(&format!("{field}.addresses[{i}]"), address, true, weights, notes));
     }
     for (i, address) in each(subset.not_ready_addresses.as_ref()) {
-        all.extend(endpoint(&format!("{field}.notReadyAddresses[{i}]"), address, false, notes));
+        all.extend(endpoint(
+            &format!("{field}.notReadyAddresses[{i}]"),
+            address,
+            false,
+            weights,
+            notes,
+        ));
     }
     let slice = |family| {
         let of_family = |endpoint: &&Endpoint| IpFamily::of(endpoint.address) == family;
@@ -78,6 +87,7 @@ fn endpoint(
     field: &str,
     object: &EndpointAddress,
     ready: bool,
+    weights: &Weights,
     notes: &mut Notes,
 ) -> Option<Endpoint> {
     let address = notes.check(format!("{field}.ip"), value::address(&object.ip))?;
@@ -87,6 +97,7 @@ fn endpoint(
         conditions: Conditions { ready, serving: true, terminating: false },
         node: object.node_name.as_deref().filter(|name| !name.is_empty()).map(Arc::from),
         hints: Hints::default(),
+        weight: weights.get(address),
     })
 }
 

@@ -5,6 +5,7 @@
 //! port, an address, an endpoint; the whole object only where a part less would make it behave
 //! differently from what was asked. Sources call one function per kind and hand the rejections on.
 
+mod annotation;
 mod endpoints;
 mod node;
 mod pod;

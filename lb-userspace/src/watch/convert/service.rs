@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use lb_common::limits;
 
-use super::{Converted, Notes, each, hidden, shared, value};
+use super::{Converted, Notes, annotation, each, hidden, shared, value};
 use crate::{
     model::{IpFamily, Port, Service, ServiceType, TrafficPolicy},
     watch::draft::{FamilyPolicy, PortDraft, ServiceDraft, Target},
@@ -51,6 +51,7 @@ fn convert(object: &Object, notes: &mut Notes) -> Option<ServiceDraft> {
         internal_policy,
         external_policy,
         affinity_timeout_s,
+        algorithm: annotation::algorithm(&object.metadata, notes),
         health_check_node_port: None,
         hidden: hidden(&object.metadata),
     };

@@ -7,7 +7,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use super::{Converted, Notes, each, hidden, namespace, shared, value};
+use super::{Converted, Notes, annotation::Weights, each, hidden, namespace, shared, value};
 use crate::model::{Conditions, Endpoint, EndpointSlice, Hints, IpFamily, ServiceName, SlicePort};
 
 /// The Service a slice belongs to.
@@ -58,9 +58,10 @@ fn convert(object: &Object, notes: &mut Notes) -> Option<EndpointSlice> {
             notes,
         ));
     }
+    let weights = Weights::of(&object.metadata, notes);
     let mut endpoints = Vec::new();
     for (i, endpoint) in each(object.endpoints.as_ref()) {
-        endpoints.extend(convert_endpoint(i, endpoint, family, notes));
+        endpoints.extend(convert_endpoint(i, endpoint, family, &weights, notes));
     }
     let service = ServiceName::new(namespace(&object.metadata), service);
     Some(EndpointSlice { name, service, family, ports, endpoints })
@@ -83,6 +84,7 @@ fn convert_endpoint(
     index: usize,
     object: &ObjectEndpoint,
     family: IpFamily,
+    weights: &Weights,
     notes: &mut Notes,
 ) -> Option<Endpoint> {
     let field = format!("endpoints[{index}].addresses");
@@ -105,6 +107,7 @@ fn convert_endpoint(
         },
         node: object.node_name.as_deref().filter(|name| !name.is_empty()).map(Arc::from),
         hints: hints(object),
+        weight: weights.get(address),
     })
 }
 

@@ -27,7 +27,7 @@ use crate::{
     helper,
     log::trace,
     lookup,
-    service::{self, Chosen, Client},
+    service::{self, Chosen, Client, Draw},
     settings,
 };
 
@@ -93,6 +93,8 @@ fn pick<H: HookFamily>(ctx: &SockAddrContext, frontend: Frontend) -> Result<Chos
     }
     let client = || Client::Namespace(helper::namespace_cookie(ctx));
     let list = service::list_flag(local);
-    let chosen = service::choose(frontend.service, run, list, client);
+    // No hash table: the client's port is not chosen yet, and no other node meets this connection.
+    let draw = Draw { run, number: helper::random() };
+    let chosen = service::choose(frontend.service, draw, list, client);
     chosen.ok_or(Refusal::NoEndpoint)
 }

@@ -53,6 +53,7 @@ fn what_is_left_out_has_kubernetes_defaults() {
         internal_policy: TrafficPolicy::Cluster,
         external_policy: TrafficPolicy::Cluster,
         affinity_timeout_s: None,
+        algorithm: None,
         health_check_node_port: None,
         hidden: false,
     };

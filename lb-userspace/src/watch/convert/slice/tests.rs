@@ -23,7 +23,7 @@ fn check_notes(fields: Value, expected: &[&str]) -> Option<EndpointSlice> {
 
 fn endpoint(address: &str, conditions: Conditions) -> Endpoint {
     let address = address.parse().unwrap();
-    Endpoint { address, conditions, node: None, hints: Hints::default() }
+    Endpoint { address, conditions, node: None, hints: Hints::default(), weight: 1 }
 }
 
 const READY: Conditions = Conditions { ready: true, serving: true, terminating: false };

@@ -1,0 +1,249 @@
+//! Hash tables, weights, and what clients remember.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+};
+
+use lb_common::backend;
+
+use super::{
+    super::*,
+    build::{Bench, PortBuilder, gone, port, wanted},
+    random::{Random, random_wanted, whole},
+};
+use crate::model::{ServiceName, ServicePort};
+
+/// Room for a few dozen of the smallest tables.
+fn roomy() -> Capacities {
+    Capacities { slots: 40_000, ..Capacities::small() }
+}
+
+fn web() -> PortBuilder {
+    port("web", "").node_port(30080).hashed("C")
+}
+
+/// Some of it by hash, and with weights.
+fn random_hashed(random: &mut Random) -> BTreeMap<ServiceName, Vec<ServicePort>> {
+    let mut services = random_wanted(random);
+    for port in services.values_mut().flatten() {
+        port.hash_cluster = random.once_in(2);
+        port.hash_local = random.once_in(3);
+        for backend in &mut port.backends {
+            backend.weight = 1 + random.below(3) as u16;
+        }
+    }
+    services
+}
+
+#[test]
+fn every_table_is_that_of_its_list_and_no_reader_is_ever_led_astray() {
+    for seed in 0..4 {
+        println!("seed {seed}");
+        let mut random = Random::new(seed);
+        let mut bench = Bench::new(roomy());
+        for _ in 0..12 {
+            let next = random_hashed(&mut random);
+            let plan = whole(&bench.planner, &next);
+            bench.plan(plan);
+            assert_eq!(bench.image.tables(), super::image::expected_tables(&next));
+            bench.settle();
+            bench.check(&next);
+        }
+        let unhashed = |rejection: &String| rejection.contains("SLOTS");
+        assert!(!bench.rejections().iter().any(unhashed), "{:?}", bench.rejections());
+    }
+}
+
+#[test]
+fn an_agent_that_ends_between_any_two_operations_leaves_tables_the_next_one_puts_right() {
+    for seed in 0..2 {
+        println!("seed {seed}");
+        let mut random = Random::new(seed);
+        let mut bench = Bench::new(roomy());
+        bench.plan(random_hashed(&mut random));
+        bench.settle();
+        let next = random_hashed(&mut random);
+        let image = bench.image.clone();
+        let ops = bench.planner.plan(whole(&bench.planner, &next)).ops;
+        for end in 0..=ops.len() {
+            bench.image = image.clone();
+            ops[..end].iter().for_each(|op| bench.image.apply(op));
+            let (planner, repair) = Planner::adopt(roomy(), bench.image.contents());
+            bench.planner = planner;
+            bench.image.end_grace_period();
+            bench.retired = Retired::default();
+            bench.perform(repair);
+            let plan = whole(&bench.planner, &next);
+            bench.plan(plan);
+            let expected = super::image::expected_tables(&next);
+            assert_eq!(bench.image.tables(), expected, "after {end} of {ops:#?}");
+            bench.settle();
+            bench.check(&next);
+        }
+    }
+}
+
+#[test]
+fn a_sound_table_is_adopted_without_a_write_and_one_of_another_size_is_replaced() {
+    let services = || wanted([web().backend("10.1.0.1:80", "C").weighted("10.1.0.2:80", "C", 2)]);
+    let mut bench = Bench::new(roomy());
+    bench.plan(services());
+    let adopt = |bench: &mut Bench| {
+        bench.image.end_grace_period();
+        let (planner, repair) = Planner::adopt(roomy(), bench.image.contents());
+        bench.planner = planner;
+        bench.retired = Retired::default();
+        bench.perform(repair) + &bench.plan(services())
+    };
+    assert_eq!(adopt(&mut bench), "");
+
+    bench.image.spoil(|rows| {
+        let run = &mut rows.services[0].cluster_hashed;
+        *run = lb_common::run::Run::new(run.offset(), run.length() - 1, run.generation());
+    });
+    let text = adopt(&mut bench);
+    assert!(text.contains("publish cluster table of service 0"), "{text}");
+    assert_eq!(bench.image.tables(), super::image::expected_tables(&services()));
+}
+
+/// Where each slot of the one Service's table leads.
+fn table(bench: &Bench) -> Vec<SocketAddr> {
+    let contents = bench.image.contents();
+    let rows: HashMap<_, _> = contents.backends.iter().copied().collect();
+    let (_, service) = contents
+        .services
+        .iter()
+        .find(|(_, row)| !row.cluster_hashed.is_empty())
+        .expect("no Service has a table");
+    let (start, length) =
+        (service.cluster_hashed.offset() as usize, service.cluster_hashed.length() as usize);
+    let address =
+        |index: &u32| (std::net::IpAddr::from(rows[index].address), rows[index].port.get()).into();
+    contents.slots[start..start + length].iter().map(address).collect()
+}
+
+#[test]
+fn two_nodes_with_other_histories_have_the_same_table() {
+    let pods = ["10.1.0.1:80", "10.1.0.2:80", "10.2.0.7:80", "10.3.0.1:81", "10.3.0.1:82"];
+    let with = |pods: &[&str]| wanted([pods.iter().fold(web(), |web, pod| web.backend(pod, "C"))]);
+
+    let mut first = Bench::new(roomy());
+    first.plan(with(&pods));
+
+    let mut second = Bench::new(roomy());
+    second
+        .plan(wanted([port("other", "").cluster_ip("10.96.0.9", 80).backend("10.1.0.9:80", "C")]));
+    for pod in pods.iter().rev() {
+        second.plan(with(&[pod, "10.9.0.1:80"]));
+    }
+    second.settle();
+    // Topology lets it see others here, in another order.
+    let reversed: Vec<_> = pods.iter().rev().copied().collect();
+    second.plan(with(&reversed));
+    second.settle();
+
+    assert_ne!(
+        first.image.contents().services[0].1.cluster_hashed.generation(),
+        second.image.contents().services[1].1.cluster_hashed.generation(),
+    );
+    assert_eq!(table(&first), table(&second));
+}
+
+#[test]
+fn a_single_endpoint_needs_no_table() {
+    let mut bench = Bench::new(roomy());
+    let one = wanted([web().backend("10.1.0.1:80", "C").backend("10.1.0.2:80", "")]);
+    bench.plan(one.clone());
+    assert!(bench.image.tables().values().all(|tables| tables == "[] []"));
+    bench.check(&one);
+}
+
+#[test]
+fn a_table_that_finds_no_room_leaves_the_service_its_list_until_there_is_room() {
+    let service = |name: &str, number: u16| {
+        port(name, "")
+            .node_port(30_000 + number)
+            .hashed("C")
+            .backend(&format!("10.1.{number}.1:80"), "C")
+            .backend(&format!("10.1.{number}.2:80"), "C")
+    };
+    let mut bench = Bench::new(Capacities { slots: 1_000, ..Capacities::small() });
+    let both = || wanted([service("a", 1), service("b", 2)]);
+    bench.plan(both());
+    bench.settle();
+    let tables = bench.image.tables();
+    let expected = super::image::expected_tables(&both());
+    assert_eq!(tables["IPv4 NodePort 30001/TCP"], expected["IPv4 NodePort 30001/TCP"]);
+    assert_eq!(tables["IPv4 NodePort 30002/TCP"], "[] []");
+    bench.check(&both());
+    assert_eq!(
+        bench.rejections(),
+        ["Service default/b: flows are spread at random: table SLOTS (1000 entries) has no room \
+          to spread them by hash"]
+    );
+    assert_eq!(bench.plan(both()), "", "nothing becomes free, nothing is tried");
+
+    bench.plan([gone("a")]);
+    bench.settle();
+    assert_eq!(bench.image.tables(), super::image::expected_tables(&wanted([service("b", 2)])));
+    assert!(bench.rejections().is_empty());
+}
+
+#[test]
+fn a_weight_changes_list_and_table_and_is_noted_last() {
+    let mut bench = Bench::new(roomy());
+    let of =
+        |weight| wanted([web().backend("10.1.0.1:80", "C").weighted("10.1.0.2:80", "C", weight)]);
+    bench.plan(of(1));
+    let text = bench.plan(of(3));
+    let words: Vec<_> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(
+        words,
+        [
+            "write slots 811",
+            "write slots 815",
+            "publish cluster of service 0",
+            "publish cluster table of service 0",
+            "weigh backend 1",
+        ],
+        "{text}"
+    );
+    assert!(text.starts_with("write slots 811: 4 of 0x1 1x3\n"), "{text}");
+    bench.settle();
+    bench.check(&of(3));
+}
+
+/// Whether what clients remember of the first endpoint survives the way through these wants.
+#[track_caller]
+fn check_memory<const N: usize>(ports: [PortBuilder; N], survives: bool) {
+    let mut bench = Bench::new(Capacities::small());
+    let mut memberships = Vec::new();
+    for port in ports {
+        bench.plan(wanted([port]));
+        let row = bench.image.contents().backends[0].1;
+        assert_ne!(row.flags & backend::flags::SERVING, 0);
+        memberships.push((row.generation, row.membership));
+    }
+    assert_eq!(memberships.first() == memberships.last(), survives, "{memberships:?}");
+}
+
+#[test]
+fn memories_of_an_endpoint_end_when_it_returns_to_the_lists() {
+    let sticky = |lists| {
+        let port = port("web", "").node_port(30080).affinity(60).external_local();
+        port.backend("10.1.0.1:80", lists).backend("10.1.0.2:80", "CL@")
+    };
+    check_memory([sticky("CL@"), sticky("@"), sticky("CL@")], false);
+    check_memory([sticky("CL@"), sticky("@"), sticky("L@")], false);
+    // It never left all of them.
+    check_memory([sticky("CL@"), sticky("L@"), sticky("CL@")], true);
+    check_memory([sticky("CL@"), sticky("L@"), sticky("C")], true);
+}
+
+#[test]
+fn memories_end_when_affinity_does() {
+    let plain = || port("web", "").node_port(30080).backend("10.1.0.1:80", "C");
+    check_memory([plain().affinity(60), plain(), plain().affinity(60)], false);
+    check_memory([plain().affinity(60), plain().affinity(30), plain().affinity(60)], true);
+}
