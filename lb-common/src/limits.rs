@@ -106,5 +106,5 @@ pub const fn provisional(flows: u32) -> u32 {
 
 const _: () = assert!(SLOTS <= Run::OFFSETS && NAME_CELLS <= Run::OFFSETS);
 const _: () = assert!(SNAT_PORT_LAST < NODE_PORT_FIRST && NODE_PORT_LAST < 32_768);
-const _: () = assert!((SNAT_PORT_LAST - SNAT_PORT_FIRST) as u32 + 1 <= crate::pool::MOST_PORTS);
+const _: () = assert!(((SNAT_PORT_LAST - SNAT_PORT_FIRST) as u32) < crate::pool::MOST_PORTS);
 const _: () = assert!(LOCKS.is_power_of_two());

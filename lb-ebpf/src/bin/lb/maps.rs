@@ -161,7 +161,7 @@ pub struct Scratch<F: Family> {
     pub key: FlowKeyOf<F>,
     /// First key of a flow that is being ended, or asked about.
     pub ending: FlowKeyOf<F>,
-    /// [`FlowOf::<F>::id`](lb_common::flow::Flow::id) of a known flow that its packet is to leave.
+    /// The [id](lb_common::flow::Flow::id) of a known flow that its packet is to leave.
     pub stale: u32,
     /// Device that a flow to a backend elsewhere leaves by.
     pub ifindex: u32,

@@ -1,8 +1,8 @@
 //! Flows of the packet path: remembering a choice in both directions, and noting what goes by.
 //!
-//! Taking flows out again, and the ports that they hold, is `end`; looking for those that are over
-//! is `tokens`. Functions that are called and not inlined find what they work on in the scratch
-//! room: the verifier looks at each once, and the stack stays small.
+//! How a new one gets its port and its entries is `enter`, taking flows out again `end`, looking
+//! for those that are over `tokens`. Functions that are called and not inlined find what they work on in
+//! the scratch room: the verifier looks at each once, and the stack stays small.
 
 use lb_common::{
     Be16, Family, Protocol, V4, V6,
@@ -20,12 +20,12 @@ use lb_ebpf::{
 use crate::{
     count::count,
     end::{self, Reclaimed},
+    enter::{self, ENTERED, NO_POOL, NO_PORT, NO_ROOM, THEIRS},
     helper,
-    lookup::{self, Entered, Entry},
+    lookup::{self, Entry},
     maps::Tables,
-    ports,
     route::NextHop,
-    settings, tokens,
+    tokens,
 };
 
 /// A new flow: the packet, where it goes and how the answer comes back.
@@ -146,17 +146,6 @@ fn is_tcp<A>(key: &FlowKey<A>) -> bool {
     key.protocol == Protocol::Tcp.number()
 }
 
-/// Both halves are in.
-const ENTERED: u32 = 0;
-/// Another CPU was faster with a packet of the same flow: the scratch room has theirs.
-const THEIRS: u32 = 1;
-/// No room in the table.
-const NO_ROOM: u32 = 2;
-/// No source port towards the backend.
-const NO_PORT: u32 = 3;
-/// No room for the backend's source ports.
-const NO_POOL: u32 = 4;
-
 /// What each family has functions of its own for, called and not inlined. They find what they work
 /// on in the scratch room.
 pub trait Take: Tables {
@@ -194,8 +183,8 @@ macro_rules! for_family {
     ($family:ty: $open:ident $enter:ident $take:ident $reclaim:ident $end:ident $close:ident $make_room:ident
      $look_around:ident $enrol:ident $provisional:ident $confirmed:ident) => {
         for_family!(@ $open() => open::<$family>());
-        for_family!(@ $enter() => enter::<$family>());
-        for_family!(@ $take(pressed) => take::<$family>(patience(pressed)));
+        for_family!(@ $enter() => enter::enter::<$family>());
+        for_family!(@ $take(pressed) => enter::take::<$family>(patience(pressed)));
         for_family!(@ $reclaim(pressed) => end::reclaim::<$family>(patience(pressed)).number());
         for_family!(@ $end(id) => end::end::<$family>(id).into());
         for_family!(@ $close() => end::close::<$family>());
@@ -273,138 +262,6 @@ for_family! {
 for_family! {
     V6: open_v6 enter_v6 take_v6 reclaim_v6 end_v6 close_v6 make_room_v6 look_around_v6 enrol_v6
     provisional_v6 confirmed_v6
-}
-
-/// Enters both halves of the flow in the scratch room, or none.
-#[inline(always)]
-fn enter<F: Take>() -> u32 {
-    let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
-    let local = room.flow.kind == kind::TO_LOCAL;
-    let reserved = if local { beside_the_client::<F>() } else { reserve::<F>() };
-    if reserved != TAKEN {
-        return reserved;
-    }
-    room.flow.source_port = room.other_key.destination_port;
-    let outcome = match lookup::enter::<F>(&room.key, &room.flow) {
-        Entered::In if F::enrol() => return ENTERED,
-        Entered::In => {
-            lookup::erase::<F>(&room.key);
-            NO_ROOM
-        }
-        Entered::Full => NO_ROOM,
-        Entered::Held => match Entry::<F>::find(&room.key) {
-            Some(theirs) => {
-                room.flow = *theirs.flow();
-                THEIRS
-            }
-            None => NO_ROOM,
-        },
-    };
-    let port = room.other_key.destination_port.get();
-    lookup::erase::<F>(&room.other_key);
-    if !local {
-        ports::give_port(port.into());
-    }
-    outcome
-}
-
-/// The answer's half is in.
-const TAKEN: u32 = 0;
-/// Somebody has the key.
-const HELD: u32 = 5;
-/// Somebody has the key, and does not hold the port any more: the pool has to be told.
-const LINGERS: u32 = 6;
-
-/// Finds a source port for a flow that goes on from an address of ours: the client's own if it can
-/// be, else the next free one, else one whose flow will not be missed.
-#[inline(always)]
-fn reserve<F: Take>() -> u32 {
-    let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
-    let key = &mut room.other_key;
-    let pool = ports::towards::<F>(key.source, key.source_port, key.destination, key.protocol);
-    if pool.is_none() {
-        return NO_POOL;
-    }
-    let mut wanted: u32 = key.destination_port.get().into();
-    for _ in 0..limits::SNAT_TRIES {
-        let port = ports::take_port(wanted);
-        match port {
-            ports::NO_POOL => return NO_POOL,
-            ports::NONE => break,
-            _ => {}
-        }
-        room.other_key.destination_port = Be16::new(port as u16);
-        match F::take(Patience::Pressed) {
-            // The pool is wrong about a port that another range gave out. It stays taken, and
-            // comes back when that flow ends.
-            HELD => {}
-            LINGERS => _ = ports::give_port(port),
-            TAKEN => return TAKEN,
-            full => {
-                ports::give_port(port);
-                return full;
-            }
-        }
-        wanted = 0;
-    }
-    for _ in 0..limits::SNAT_LOOKS {
-        let port = ports::next_port();
-        room.other_key.destination_port = Be16::new(port as u16);
-        if F::reclaim(Patience::Pressed) != Reclaimed::Free {
-            continue;
-        }
-        let port = ports::take_port(port);
-        if port == ports::NONE || port == ports::NO_POOL {
-            continue;
-        }
-        room.other_key.destination_port = Be16::new(port as u16);
-        if F::take(Patience::Pressed) == TAKEN {
-            return TAKEN;
-        }
-        ports::give_port(port);
-    }
-    NO_PORT
-}
-
-/// Finds a source port for a flow that keeps the client's address, beside the client's own ports:
-/// its own, as a rule. Only if the client reaches one backend by two frontends from one port do the
-/// two meet; then one of ours takes its place.
-#[inline(always)]
-fn beside_the_client<F: Take>() -> u32 {
-    let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
-    let (first, ports) = settings::snat_ports();
-    let first_try = F::take(Patience::Full);
-    if first_try == TAKEN || first_try == NO_ROOM {
-        return first_try;
-    }
-    for _ in 0..limits::SNAT_TRIES {
-        let position = (u64::from(helper::random()) * u64::from(ports)) >> 32;
-        room.other_key.destination_port = Be16::new(first.wrapping_add(position as u16));
-        let taken = F::take(Patience::Pressed);
-        if taken == TAKEN || taken == NO_ROOM {
-            return taken;
-        }
-    }
-    NO_PORT
-}
-
-/// Enters the answer's half.
-#[inline(always)]
-fn take<F: Take>(patience: Patience) -> u32 {
-    let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
-    let mut entered = lookup::enter::<F>(&room.other_key, &room.other);
-    if entered == Entered::Held {
-        match F::reclaim(patience) {
-            Reclaimed::Held => return HELD,
-            Reclaimed::Lingers => return LINGERS,
-            Reclaimed::Free => entered = lookup::enter::<F>(&room.other_key, &room.other),
-        }
-    }
-    match entered {
-        Entered::In => TAKEN,
-        Entered::Held => HELD,
-        Entered::Full => NO_ROOM,
-    }
 }
 
 /// Notes that a packet of the flow went by: now and then, so that most packets cost no store, and
