@@ -44,8 +44,11 @@ counters! {
     FlowHit = "flow_hit",
     /// New flows.
     FlowNew = "flow_new",
-    /// A half of a flow, lost to eviction, put back from the other half.
-    FlowRepaired = "flow_repaired",
+    /// Flows that were over, and were removed.
+    FlowEnded = "flow_ended",
+    /// Flows removed before their time: nobody had answered, or they were silent, and another
+    /// needed the room or the source port.
+    FlowEvicted = "flow_evicted",
     /// UDP flows moved because their backend stopped serving.
     FlowMoved = "flow_moved",
     /// Packets XDP left to tc: partial checksum.
@@ -74,6 +77,8 @@ counters! {
     DropClusterIpFromOutside = "drop_cluster_ip_from_outside",
     /// Dropped: no free source port towards the backend.
     DropSnatExhausted = "drop_snat_exhausted",
+    /// Dropped: no room for the source ports towards another backend.
+    DropSnatPool = "drop_snat_pool",
     /// Dropped: no address of ours to translate the source to.
     DropNoSnatAddress = "drop_no_snat_address",
     /// Dropped: no route to where the translated packet must go.
@@ -82,7 +87,7 @@ counters! {
     DropTtl = "drop_ttl",
     /// Dropped: does not fit the next link; the sender is told.
     DropTooBig = "drop_too_big",
-    /// Dropped: the flow table took no entry.
+    /// Dropped: no room for another flow.
     DropFlowTable = "drop_flow_table",
     /// Dropped: the packet could not be rewritten.
     DropRewrite = "drop_rewrite",

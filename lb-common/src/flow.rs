@@ -1,7 +1,13 @@
-//! Flows of the packet path: the tables `FLOWS_V4` and `FLOWS_V6`.
+//! Flows of the packet path: the tables `FLOWS_V4` and `FLOWS_V6`, and their tokens.
 //!
-//! A flow is two entries, one for each direction, each complete enough to rebuild the other: when
-//! the LRU takes one half, the next packet of the other half puts it back.
+//! A flow is two entries, one for each direction. Both are put in or none, and both are taken out
+//! together, by whoever ends the flow: nothing else removes an entry. Each field of an entry is
+//! written by the packets of one direction only, its own as a rule; what the flow as a whole has
+//! come to is told from both.
+//!
+//! The entry of the client's direction is the first: it says whether the flow has been ended
+//! ([`life`]), and each flow has one token, with this entry's key, in a queue that is looked
+//! through for flows that are over.
 
 use crate::{Be16, Family, backend::BackendRef};
 
@@ -54,10 +60,17 @@ pub struct Flow<A> {
     pub service: u32,
     /// One of [`kind`].
     pub kind: u8,
-    /// A set of [`state`].
+    /// A set of [`state`]: what has been seen of this direction.
     pub state: u8,
+    /// Not zero, in the client's direction: the backend has answered. Written by the answer, so
+    /// that the client's packets need not look there.
+    pub answered: u8,
     /// Zero.
-    pub pad: u16,
+    pub pad: u8,
+    /// Tells this flow from an earlier one with the same key.
+    pub id: u32,
+    /// One of [`life`], in the client's direction; zero in the other.
+    pub life: u32,
     /// Low half of jiffies when last refreshed; only differences mean something.
     pub seen_jiffies: u32,
     /// Seconds of the monotonic clock when last refreshed, for people.
@@ -79,8 +92,41 @@ pub mod kind {
     pub const FROM_REMOTE: u8 = 3;
 }
 
-/// What has been seen of a TCP connection.
+/// What has been seen of one direction.
 pub mod state {
-    /// A FIN or RST went by.
-    pub const CLOSING: u8 = 1 << 0;
+    /// Backend's direction: a packet went by.
+    pub const ANSWERED: u8 = 1 << 0;
+    /// Client's direction: the client went on after the backend had answered, so it is where it
+    /// says it is.
+    pub const CONFIRMED: u8 = 1 << 1;
+    /// A FIN went by.
+    pub const FIN: u8 = 1 << 2;
+    /// A RST went by, and nothing else after it.
+    pub const RST: u8 = 1 << 3;
 }
+
+/// How far a flow is on its way out. Goes up only, each step by one of those who try.
+pub mod life {
+    /// In use, and so is its source port.
+    pub const HELD: u32 = 0;
+    /// Closed: entries stay for what is still under way, the source port is free.
+    pub const RELEASED: u32 = 1;
+    /// Its entries are being removed.
+    pub const ENDED: u32 = 2;
+}
+
+/// What stands for a flow in the queues that are looked through. Of a flow that has ended it may
+/// be left over; its `id` tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Token<A> {
+    /// Key of the client's direction.
+    pub key: FlowKey<A>,
+    /// The flow's [`Flow::id`].
+    pub id: u32,
+    /// Seconds of the monotonic clock when the flow was last looked at.
+    pub looked_s: u32,
+}
+
+/// The token in the family's own form.
+pub type TokenOf<F> = Token<<F as Family>::Address>;

@@ -5,9 +5,10 @@ use crate::{
     affinity::{Affinity, AffinityKey},
     backend::{Backend, BackendRef},
     device::Device,
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, Token},
     fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
+    pool::{Lock, Pool, PoolKey, bpf_spin_lock},
     run::Run,
     service::{Service, ServiceSettings},
     socket::{Origin, UdpPeer, UdpPeerKey},
@@ -16,7 +17,7 @@ use crate::{
 
 /// Version of everything in this crate that goes through a map. Pinned maps of another version
 /// are replaced, never read.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// For each type that goes through a map: its size, its alignment, the sum of its fields' sizes
 /// (equal to its size, so that no byte is padding the compiler left uninitialised), and `Pod` for
@@ -55,8 +56,14 @@ shared! {
     BackendRef, 8, 4, 4 + 4;
     FlowKey<Ipv4>, 16, 4, 4 + 4 + 2 + 2 + 1 + 1 + 2;
     FlowKey<Ipv6>, 40, 4, 16 + 16 + 2 + 2 + 1 + 1 + 2;
-    Flow<Ipv4>, 36, 4, 4 + 4 + 2 + 2 + 8 + 4 + 1 + 1 + 2 + 4 + 4;
-    Flow<Ipv6>, 60, 4, 16 + 16 + 2 + 2 + 8 + 4 + 1 + 1 + 2 + 4 + 4;
+    Flow<Ipv4>, 44, 4, 4 + 4 + 2 + 2 + 8 + 4 + 1 + 1 + 1 + 1 + 4 + 4 + 4 + 4;
+    Flow<Ipv6>, 68, 4, 16 + 16 + 2 + 2 + 8 + 4 + 1 + 1 + 1 + 1 + 4 + 4 + 4 + 4;
+    Token<Ipv4>, 24, 4, 16 + 4 + 4;
+    Token<Ipv6>, 48, 4, 40 + 4 + 4;
+    PoolKey, 40, 4, 16 + 16 + 2 + 2 + 2 + 1 + 1;
+    bpf_spin_lock, 4, 4, 4;
+    Lock, 8, 4, 4 + 4;
+    Pool, 3136, 8, 4 + 4 + 4 + 4 + 6 * 8 + 384 * 8;
     AffinityKey, 24, 4, 16 + 4 + 4;
     Affinity, 24, 8, 8 + 8 + 4 + 4;
     Origin, 40, 4, 16 + 16 + 2 + 2 + 4;

@@ -21,6 +21,7 @@ pub mod frontend;
 pub mod layout;
 pub mod limits;
 pub mod names;
+pub mod pool;
 mod protocol;
 pub mod run;
 pub mod select;

@@ -19,6 +19,8 @@ pub const NAME_CELLS: u32 = 4 * SERVICES;
 pub const FRONTENDS: u32 = 2 * SERVICES;
 /// Entries of each flow table unless set otherwise; a flow takes two.
 pub const FLOWS: u32 = 1 << 18;
+/// Tokens of flows that are not confirmed yet, of each family; a flow has one token.
+pub const PROVISIONAL: u32 = provisional(FLOWS);
 /// Entries of `AFFINITY` unless set otherwise.
 pub const AFFINITIES: u32 = 1 << 16;
 /// Entries of `UDP_PEERS` unless set otherwise; an unconnected UDP conversation takes two.
@@ -49,22 +51,57 @@ pub const NODE_PORT_FIRST: u16 = 30_000;
 /// See [`NODE_PORT_FIRST`].
 pub const NODE_PORT_LAST: u16 = 32_767;
 
-/// First source port for flows to backends on other nodes. The range keeps clear of NodePorts and
-/// of Linux' default ephemeral range (32768 to 60999), so that it cannot collide with a connection
-/// the host itself opened.
+/// First source port for flows to backends on other nodes, unless set otherwise. The range keeps
+/// clear of NodePorts and of Linux' default ephemeral range (32768 to 60999), so that it cannot
+/// collide with a connection the host itself opened.
 pub const SNAT_PORT_FIRST: u16 = 10_000;
 /// Last source port; see [`SNAT_PORT_FIRST`].
 pub const SNAT_PORT_LAST: u16 = NODE_PORT_FIRST - 1;
-/// How many source ports are tried for a new flow before it is dropped.
-pub const SNAT_TRIES: u32 = 16;
+/// Entries of `POOLS`: made as they are needed, some 4 KiB each.
+pub const POOLS: u32 = 1 << 16;
+/// How many ports are tried for a new flow; that one of them is held by a flow that the pool knows
+/// nothing of is a rare accident.
+pub const SNAT_TRIES: u32 = 8;
+/// How many flows of a pool without a free port are looked at for one that will not be missed.
+pub const SNAT_LOOKS: u32 = 16;
+/// Locks of flows that are being ended; more than any machine's CPUs, so that they seldom meet.
+pub const LOCKS: u32 = 1 << 10;
 
-/// A TCP connection that has seen a FIN or RST, and nothing else for so long, is over at both ends:
-/// Linux keeps TIME_WAIT this long. Its source port may be given to another flow.
-pub const TCP_CLOSED_S: u32 = 60;
-/// As conntrack's default for UDP that went both ways.
-pub const UDP_IDLE_S: u32 = 120;
-/// As kube-proxy sets conntrack's timeout of an established connection.
+/// Of the entries of a flow table, the part that flows may take which are not confirmed yet: one in
+/// so many. A flood of first packets gets no further.
+pub const PROVISIONAL_SHARE: u32 = 4;
+/// How many tokens a new flow looks at: more than one, so that the queue does not grow.
+pub const TOKEN_LOOKS: u32 = 2;
+/// How many tokens a new flow looks at that found the table full.
+pub const TOKEN_LOOKS_PRESSED: u32 = 8;
+/// How many tokens one run of the sweeping program looks at.
+pub const TOKEN_LOOKS_SWEEP: u32 = 64;
+
+/// A connection whose handshake is not over. As conntrack's SYN_RECV.
+pub const TCP_OPENING_S: u32 = 60;
+/// As kube-proxy sets conntrack's timeout of an established connection; RFC 5382 asks for at least
+/// 2 hours and 4 minutes.
 pub const TCP_IDLE_S: u32 = 86_400;
+/// One side has closed. As kube-proxy sets conntrack's timeout of CLOSE_WAIT.
+pub const TCP_HALF_CLOSED_S: u32 = 3_600;
+/// Both sides have closed: TIME_WAIT in Linux.
+pub const TCP_CLOSED_S: u32 = 60;
+/// A side has reset the connection. As conntrack's CLOSE.
+pub const TCP_RESET_S: u32 = 10;
+/// Nobody has answered. As conntrack's UDP timeout.
+pub const UDP_ONE_WAY_S: u32 = 30;
+/// As conntrack's UDP stream timeout, and the least that RFC 4787 admits.
+pub const UDP_TWO_WAY_S: u32 = 120;
+
+/// The same while others go without a port or an entry: a connection being opened outlives its
+/// first two retransmissions.
+pub const TCP_OPENING_PRESSED_S: u32 = 4;
+/// A closed connection, by either way: longer than the last packet is under way.
+pub const TCP_CLOSED_PRESSED_S: u32 = 2;
+/// Longer than an answer takes to come.
+pub const UDP_ONE_WAY_PRESSED_S: u32 = 2;
+/// A conversation that has gone silent: it is a question and its answer most often.
+pub const UDP_TWO_WAY_PRESSED_S: u32 = 5;
 
 /// A flow entry is written at most once in this many jiffies (a quarter of a second to two and a
 /// half, by the kernel's HZ): packets in between cost no store.
@@ -75,5 +112,13 @@ pub const AFFINITY_TIMEOUT_DEFAULT_S: u32 = 10_800;
 /// The longest affinity timeout that Kubernetes admits.
 pub const AFFINITY_TIMEOUT_LONGEST_S: u32 = 86_400;
 
+/// How many tokens of provisional flows belong to a flow table of so many entries.
+pub const fn provisional(flows: u32) -> u32 {
+    let flows = flows / PROVISIONAL_SHARE / 2;
+    if flows == 0 { 1 } else { flows }
+}
+
 const _: () = assert!(SLOTS <= Run::OFFSETS && NAME_CELLS <= Run::OFFSETS);
 const _: () = assert!(SNAT_PORT_LAST < NODE_PORT_FIRST && NODE_PORT_LAST < 32_768);
+const _: () = assert!(((SNAT_PORT_LAST - SNAT_PORT_FIRST) as u32) < crate::pool::MOST_PORTS);
+const _: () = assert!(LOCKS.is_power_of_two());

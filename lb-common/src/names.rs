@@ -18,6 +18,18 @@ pub const NAMES: &str = "NAMES";
 pub const FLOWS_V4: &str = "FLOWS_V4";
 /// [`crate::flow`] of IPv6.
 pub const FLOWS_V6: &str = "FLOWS_V6";
+/// Tokens of IPv4 flows that are not confirmed yet: [`crate::flow::Token`].
+pub const PROVISIONAL_V4: &str = "PROVISIONAL_V4";
+/// Tokens of IPv6 flows that are not confirmed yet.
+pub const PROVISIONAL_V6: &str = "PROVISIONAL_V6";
+/// Tokens of confirmed IPv4 flows.
+pub const CONFIRMED_V4: &str = "CONFIRMED_V4";
+/// Tokens of confirmed IPv6 flows.
+pub const CONFIRMED_V6: &str = "CONFIRMED_V6";
+/// [`crate::pool`].
+pub const POOLS: &str = "POOLS";
+/// [`crate::pool::Lock`] by the low bits of a flow's id.
+pub const LOCKS: &str = "LOCKS";
 /// [`crate::affinity`].
 pub const AFFINITY: &str = "AFFINITY";
 /// [`crate::source_range`].
@@ -42,6 +54,11 @@ pub const GLOBAL_NODE_PORT_FIRST: &str = "NODE_PORT_FIRST";
 /// Global: last NodePort.
 pub const GLOBAL_NODE_PORT_LAST: &str = "NODE_PORT_LAST";
 
+/// Global: first source port of ours.
+pub const GLOBAL_SNAT_PORT_FIRST: &str = "SNAT_PORT_FIRST";
+/// Global: how many source ports of ours there are.
+pub const GLOBAL_SNAT_PORTS: &str = "SNAT_PORTS";
+
 /// Cgroup programs, by the hook they are for.
 pub const SOCKET_PROGRAMS: [&str; 8] = [
     "connect4",
@@ -59,3 +76,5 @@ pub const XDP_INGRESS: &str = "xdp_ingress";
 pub const TC_INGRESS: &str = "tc_ingress";
 /// tc egress program of an external device.
 pub const TC_EGRESS: &str = "tc_egress";
+/// The program that looks through flows; it sits on no hook, the agent runs it.
+pub const SWEEP: &str = "sweep";

@@ -11,10 +11,11 @@ use lb_common::{
     affinity::{Affinity, AffinityKey},
     backend::{Backend, BackendRef},
     device::Device,
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, Token},
     fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
     layout::{LAYOUT_VERSION, TYPES},
+    pool::{Lock, Pool, PoolKey, bpf_spin_lock},
     service::{Service, ServiceSettings},
     socket::{Origin, UdpPeer, UdpPeerKey},
     source_range::SourceRange,
@@ -50,15 +51,21 @@ fields! {
     FlowKey<Ipv4> { source, destination, source_port, destination_port, protocol, hook, pad }
     FlowKey<Ipv6> { source, destination, source_port, destination_port, protocol, hook, pad }
     Flow<Ipv4> {
-        source, destination, source_port, destination_port, backend, service, kind, state, pad,
-        seen_jiffies, seen_s
+        source, destination, source_port, destination_port, backend, service, kind, state, answered,
+        pad, id, life, seen_jiffies, seen_s
     }
     Flow<Ipv6> {
-        source, destination, source_port, destination_port, backend, service, kind, state, pad,
-        seen_jiffies, seen_s
+        source, destination, source_port, destination_port, backend, service, kind, state, answered,
+        pad, id, life, seen_jiffies, seen_s
     }
     FragmentKey { source, destination, identity, protocol, hook, pad }
     Ports { source, destination, seen_s }
+    Token<Ipv4> { key, id, looked_s }
+    Token<Ipv6> { key, id, looked_s }
+    PoolKey { backend, address, backend_port, first, ports, protocol, pad }
+    bpf_spin_lock { value }
+    Lock { lock, pad }
+    Pool { lock, taken, cursor, pad, full, words }
     AffinityKey { client, service, client_kind }
     Affinity { backend, seen_ns, membership, pad }
     Origin { frontend, backend, frontend_port, backend_port, pad }

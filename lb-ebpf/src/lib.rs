@@ -7,6 +7,7 @@ pub mod answer;
 pub mod csum;
 pub mod fragment;
 pub mod icmp;
+pub mod life;
 pub mod packet;
 pub mod parse;
 pub mod rewrite;

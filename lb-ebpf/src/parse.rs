@@ -2,7 +2,7 @@
 
 use lb_common::{
     Be16, Be32, Family, V4, V6,
-    flow::{FlowKey, FlowKeyOf},
+    flow::{FlowKey, FlowKeyOf, state},
 };
 
 use crate::{
@@ -115,10 +115,12 @@ impl<F: Layer3> Parsed<F> {
         self.tcp_flags & (SYN | ACK | RST) == SYN | ACK
     }
 
-    /// Whether this ends, or is about to end, a TCP connection.
+    /// What of [`lb_common::flow::state`] this says about the end of a TCP connection.
     #[inline(always)]
-    pub const fn closes_connection(&self) -> bool {
-        self.tcp_flags & (FIN | RST) != 0
+    pub const fn ending(&self) -> u8 {
+        let fin = if self.tcp_flags & FIN != 0 { state::FIN } else { 0 };
+        let rst = if self.tcp_flags & RST != 0 { state::RST } else { 0 };
+        fin | rst
     }
 
     /// Where the transport checksum stands.

@@ -15,6 +15,8 @@ pub enum Verdict {
     Unknown,
     /// Neither TCP nor UDP, untouched: whether it is ICMP about either is asked next.
     Other,
+    /// A new flow, prepared: to be entered, and then delivered.
+    Enter,
     /// Untouched, from XDP to tc, which can always finish what XDP cannot; counted.
     LeaveToTc(Counter),
     /// Rewritten, out of the device with this ifindex.
@@ -42,6 +44,8 @@ pub enum Fault {
     ClusterIpFromOutside,
     /// No free source port.
     SnatExhausted,
+    /// No room for the source ports towards another backend.
+    SnatPool,
     /// The device the packet must leave by has no address of its family.
     NoSnatAddress,
     /// No route to where the packet must go.
@@ -50,7 +54,7 @@ pub enum Fault {
     Ttl,
     /// Larger than the next link takes, which is so many bytes.
     TooBig(u16),
-    /// The flow table took no entry.
+    /// No room for another flow.
     FlowTable,
     /// The packet could not be rewritten.
     Rewrite,
@@ -76,6 +80,7 @@ impl Fault {
             Self::SourceRange => Counter::DropSourceRange,
             Self::ClusterIpFromOutside => Counter::DropClusterIpFromOutside,
             Self::SnatExhausted => Counter::DropSnatExhausted,
+            Self::SnatPool => Counter::DropSnatPool,
             Self::NoSnatAddress => Counter::DropNoSnatAddress,
             Self::NoRoute => Counter::DropNoRoute,
             Self::FlowTable => Counter::DropFlowTable,

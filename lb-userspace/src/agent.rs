@@ -35,15 +35,16 @@ use crate::{
     config::Config,
     kernel::{
         Dataplane, Error, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs, Settings,
-        environment, rights, sys,
+        environment, local_ports, rights, sys,
     },
-    maps::{Counters, KernelTables},
+    maps::{Counters, FlowTables, KernelTables},
     model::Node,
     plan::Capacities,
     reconcile::{Event, Parts, Programmed, Reconciler},
     serve::Datapath,
     task::grace,
     telemetry::{Causes, kernel_log},
+    upkeep,
     watch::{NetSource, Selection},
 };
 
@@ -59,6 +60,7 @@ type Task = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 struct Loaded {
     dataplane: Dataplane,
     tables: KernelTables,
+    flows: FlowTables,
     kernel_log: Option<kernel_log::Reader>,
 }
 
@@ -79,6 +81,7 @@ pub async fn run(config: Config) -> Result<()> {
         None => environment::find_cgroup2()?,
     };
     environment::cgroup_id(&cgroup)?;
+    local_ports::check(config.snat_ports);
     let features = Features::probe()?;
     let pins = Pins::new(&config.pin_path);
     environment::ensure_bpffs(pins.root())?;
@@ -96,6 +99,12 @@ pub async fn run(config: Config) -> Result<()> {
     start_threads(&features, &cgroup, &events, requests, to_close)?;
     let counters = Counters::open(&pins.maps())?;
     let ports = Ports::new(&capacities(&config), Box::new(Datapath::new(move || counters.read())));
+    // Dropped when this function ends, and with it the thread.
+    let (_working, until) = std::sync::mpsc::channel();
+    let (flows, snat_ports) = (loaded.flows, config.snat_ports);
+    thread::Builder::new()
+        .name("upkeep".into())
+        .spawn(move || upkeep::run(flows, snat_ports, &until))?;
 
     let reconciler = Reconciler::new(Parts {
         tables: loaded.tables,
@@ -172,13 +181,15 @@ fn load(config: &Config, pins: &Pins, features: &Features) -> Result<Loaded> {
         sizes: config.sizes,
         flags: program_flags(config, features),
         node_ports: config.node_ports,
+        snat_ports: config.snat_ports,
     };
     let (programs, kernel_log) = load_programs(config, &settings, pins)?;
-    let tables =
-        KernelTables::open(&pins.maps(), sys::Access::Write, features.has(Feature::Batch))?;
+    let batch = features.has(Feature::Batch);
+    let tables = KernelTables::open(&pins.maps(), sys::Access::Write, batch)?;
+    let flows = FlowTables::open(&pins.maps(), programs.sweep()?, batch)?;
     let dataplane = Dataplane::new(programs, pins.clone(), config.xdp, features);
     info!(object = ORIGIN, node = %config.node_name, pins = %pins.root().display(), "loaded");
-    Ok(Loaded { dataplane, tables, kernel_log })
+    Ok(Loaded { dataplane, tables, flows, kernel_log })
 }
 
 /// Loads the object that logs if that is wanted and the kernel takes it, else the other one.

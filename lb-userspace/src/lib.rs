@@ -12,6 +12,8 @@ pub mod kernel;
 
 pub mod reconcile;
 
+pub mod upkeep;
+
 pub mod serve;
 
 pub mod agent;

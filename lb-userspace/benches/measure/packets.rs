@@ -10,22 +10,30 @@
 //!   live, which is why no call makes more than [`RUNS`] runs.
 //! * **new flow**: a chain of services, each one's backend being the next one's frontend, so that
 //!   every run meets another service and opens another flow; every call starts from a source port
-//!   that its hook has not met before. The flow tables have their default size and fill up on the way, as they
-//!   do on any busy node.
+//!   that its hook has not met before. No backend answers, so on the way the room of provisional
+//!   flows fills up, and each new flow also ends an old one, as it must in the long run on any busy
+//!   node.
+//! * **source ports taken**: the same with a backend elsewhere, towards which so much of the source
+//!   ports is taken beforehand, here and there.
 //!
 //! That each program did in each run what it was to do is checked against its own counters.
 //!
 //! What is left of errors: the kernel's loop around the program is in every figure, the empty
 //! program's included, so differences are sharper than ratios; the first of a call's runs meets
 //! cold caches, the others warm ones, which flatters everything but the new flows; a new flow
-//! elsewhere keeps its source port, so looking for a free one is not in it; and nothing is sent:
+//! elsewhere keeps its source port where it is free; and nothing is sent:
 //! what the kernel does with a packet afterwards is not in these figures.
 
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 use aya::{TestRun as _, TestRunOptions, programs::TestRunResult};
-use lb_common::{Protocol, counter::Counter, names};
+use lb_common::{
+    Be16, Protocol,
+    counter::Counter,
+    limits, names,
+    pool::{Pool, PoolKey},
+};
 use lb_userspace::{kernel::Sizes, model::FrontendKind};
 use serde_json::{Value, json};
 
@@ -41,6 +49,9 @@ const RUNS: u16 = 250;
 /// First port of a chain; below those of NodePorts and of the known flow's.
 const CHAIN: u16 = 1_000;
 const KNOWN: u16 = 8_080;
+/// First ports of chains, and how much of the source ports towards their backends is taken, in
+/// hundredths.
+const FILLED: [(u16, u32); 2] = [(2_000, 5), (3_000, 95)];
 /// A port with no service behind it.
 const NOBODY: u16 = 9;
 /// First source port; the range for flows elsewhere begins here.
@@ -67,10 +78,12 @@ enum Kind {
     KnownRemote,
     NewLocal,
     NewRemote,
+    NewRemoteAt5,
+    NewRemoteAt95,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Empty,
         Self::ParseAndSend,
         Self::NotOurs,
@@ -78,6 +91,8 @@ impl Kind {
         Self::KnownRemote,
         Self::NewLocal,
         Self::NewRemote,
+        Self::NewRemoteAt5,
+        Self::NewRemoteAt95,
     ];
 
     fn name(self) -> &'static str {
@@ -89,6 +104,8 @@ impl Kind {
             Self::KnownRemote => "known flow, backend elsewhere",
             Self::NewLocal => "new flow, backend here",
             Self::NewRemote => "new flow, backend elsewhere",
+            Self::NewRemoteAt5 => "new flow, 5 % of source ports taken",
+            Self::NewRemoteAt95 => "new flow, 95 % of source ports taken",
         }
     }
 
@@ -96,7 +113,9 @@ impl Kind {
     fn counter(self) -> Option<Counter> {
         match self {
             Self::KnownLocal | Self::KnownRemote => Some(Counter::FlowHit),
-            Self::NewLocal | Self::NewRemote => Some(Counter::FlowNew),
+            Self::NewLocal | Self::NewRemote | Self::NewRemoteAt5 | Self::NewRemoteAt95 => {
+                Some(Counter::FlowNew)
+            }
             Self::Empty | Self::ParseAndSend | Self::NotOurs => None,
         }
     }
@@ -121,6 +140,8 @@ impl Case {
             Kind::KnownRemote => (node, at(far, KNOWN), Tcp::Ack),
             Kind::NewLocal => (client, at(near, CHAIN), Tcp::Syn),
             Kind::NewRemote => (node, at(far, CHAIN), Tcp::Syn),
+            Kind::NewRemoteAt5 => (node, at(far, FILLED[0].0), Tcp::Syn),
+            Kind::NewRemoteAt95 => (node, at(far, FILLED[1].0), Tcp::Syn),
         };
         let known = self.kind.counter() == Some(Counter::FlowHit);
         let source = at(source, if known { FIRST_SOURCE } else { source_port });
@@ -194,7 +215,41 @@ fn program(rig: &mut Rig, parties: Parties) {
             services.push(service(&name(link), at(address, link), at(address, link + 1)));
         }
     }
+    for (first, _) in FILLED {
+        for link in first..first + RUNS {
+            let name = format!("far-{link}-{family:?}").to_lowercase();
+            services.push(service(&name, at(parties.far, link), at(parties.far, link + 1)));
+        }
+    }
     rig.program(services);
+    fill(rig, parties);
+}
+
+/// Takes source ports towards the backends of the filled chains.
+fn fill(rig: &Rig, parties: Parties) {
+    const PORTS: u16 = limits::SNAT_PORT_LAST - limits::SNAT_PORT_FIRST + 1;
+    for (first, share) in FILLED {
+        let mut pool = Pool::default();
+        let mut random = 1u32;
+        for port in 0..u32::from(PORTS) {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if (random >> 8) % 100 < share {
+                pool.take(port);
+            }
+        }
+        for link in first..first + RUNS {
+            let key = PoolKey {
+                backend: parties.far.into(),
+                address: parties.node.into(),
+                backend_port: Be16::new(link + 1),
+                first: limits::SNAT_PORT_FIRST,
+                ports: PORTS,
+                protocol: Protocol::Tcp.number(),
+                pad: 0,
+            };
+            rig.put_pool(&key, &pool);
+        }
+    }
 }
 
 /// Takes one sample: the mean over calls from the given source ports.

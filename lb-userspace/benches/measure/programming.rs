@@ -107,6 +107,7 @@ impl Loop {
             sizes: Sizes::default(),
             flags: flags::SET_RETVAL,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
+            snat_ports: (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST),
         };
         // The pins keep the tables; nothing is attached, so the programs may go.
         Programs::load(OBJECT, &settings, pins)?;

@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr};
 
 use ipnet::IpNet;
-use lb_common::{limits, run::Run};
+use lb_common::{limits, pool::MOST_PORTS, run::Run};
 
 use super::{
     Config, LogFormat, NodePortAddresses, RawAgent, RawTables, Surroundings, kube_proxy::KubeProxy,
@@ -58,6 +58,7 @@ pub fn check(raw: &RawAgent, around: &Surroundings) -> Result<Config, Problems> 
     let xdp = xdp_mode(&raw.xdp, &mut findings);
     let service_cidrs = service_cidrs(&raw.service_cidr, &mut findings);
     let node_ports = node_ports(&raw.service_node_port_range, &mut findings);
+    let snat_ports = snat_ports(&raw.snat_ports, node_ports, &mut findings);
     let node_port_addresses = node_port_addresses(raw, &file, &mut findings);
     let listen = |server, findings: &mut _| listen(server, raw, &file, around, findings);
     let healthz = listen(Server::Healthz, &mut findings);
@@ -80,6 +81,7 @@ pub fn check(raw: &RawAgent, around: &Surroundings) -> Result<Config, Problems> 
         pin_path: raw.pin_path.clone(),
         service_cidrs,
         node_ports,
+        snat_ports,
         node_port_addresses,
         external_cluster_ip: raw.external_cluster_ip,
         healthz,
@@ -237,23 +239,39 @@ fn is_ipv4(network: &IpNet) -> bool {
 }
 
 fn node_ports(typed: &str, findings: &mut Findings) -> (u16, u16) {
-    let parsed = typed
-        .split_once('-')
-        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-    match parsed {
-        Some((first, last)) if 0 < first && first <= last => {
-            if first <= limits::SNAT_PORT_LAST && last >= limits::SNAT_PORT_FIRST {
-                let (from, to) = (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST);
-                let reason = format!("overlaps {from}-{to}, used as source ports to other nodes");
-                findings.add("--service-node-port-range", reason);
-            }
-            (first, last)
-        }
-        _ => {
-            findings.add("--service-node-port-range", format!("`{typed}` is not like 30000-32767"));
-            (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST)
-        }
+    ports(typed).unwrap_or_else(|| {
+        findings.add("--service-node-port-range", format!("`{typed}` is not like 30000-32767"));
+        (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST)
+    })
+}
+
+/// The source ports that are ours. What else must not use them and is known only where the agent
+/// runs, the start of the agent checks.
+fn snat_ports(typed: &str, node_ports: (u16, u16), findings: &mut Findings) -> (u16, u16) {
+    const FLAG: &str = "--snat-ports";
+
+    let Some((first, last)) = ports(typed) else {
+        findings.add(FLAG, format!("`{typed}` is not like 10000-29999"));
+        return (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST);
+    };
+    if u32::from(last - first) >= MOST_PORTS {
+        findings.add(FLAG, format!("{typed} are more than {MOST_PORTS} ports"));
     }
+    let (first_node_port, last_node_port) = node_ports;
+    if first <= last_node_port && last >= first_node_port {
+        let reason = format!(
+            "{typed} overlaps --service-node-port-range, {first_node_port}-{last_node_port}"
+        );
+        findings.add(FLAG, reason);
+    }
+    (first, last)
+}
+
+/// A range of ports as it is typed.
+fn ports(typed: &str) -> Option<(u16, u16)> {
+    let (first, last) = typed.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (0 < first && first <= last).then_some((first, last))
 }
 
 /// The largest table that is admitted: beyond, one table takes gigabytes.

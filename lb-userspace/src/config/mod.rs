@@ -46,6 +46,8 @@ pub struct Config {
     pub service_cidrs: Vec<IpNet>,
     /// First and last NodePort.
     pub node_ports: (u16, u16),
+    /// First and last source port of ours, of flows to backends elsewhere.
+    pub snat_ports: (u16, u16),
     /// The addresses on which NodePorts answer.
     pub node_port_addresses: NodePortAddresses,
     /// ClusterIPs answer clients from outside.

@@ -39,6 +39,9 @@ pub struct RawAgent {
     /// Ports that NodePorts are in
     #[arg(long, value_name = "FIRST-LAST", default_value = "30000-32767")]
     pub service_node_port_range: String,
+    /// Source ports of ours, towards backends on other nodes: nothing else may use them
+    #[arg(long, value_name = "FIRST-LAST", default_value = "10000-29999")]
+    pub snat_ports: String,
     /// Addresses of the node on which NodePorts answer: networks, `primary`, `localhost`, `all`.
     /// Networks of one family alone leave the other one open [default: all]
     #[arg(long, value_name = "CIDR,...", value_delimiter = ',')]

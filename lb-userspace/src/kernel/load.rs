@@ -1,6 +1,6 @@
 //! From the object's bytes to loaded programs and pinned maps.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -26,6 +26,8 @@ pub struct Settings {
     pub flags: u32,
     /// First and last NodePort.
     pub node_ports: (u16, u16),
+    /// First and last source port of ours, of flows to backends elsewhere.
+    pub snat_ports: (u16, u16),
 }
 
 /// Loaded programs, attached or not.
@@ -43,11 +45,15 @@ impl Programs {
         let specs = MapSpec::all(&settings.sizes);
         remove_misfits(&specs, pins)?;
         let (first_port, last_port) = settings.node_ports;
+        let (first_snat_port, last_snat_port) = settings.snat_ports;
+        let snat_ports = last_snat_port.saturating_sub(first_snat_port).saturating_add(1);
         let mut loader = EbpfLoader::new();
         loader
             .override_global(names::GLOBAL_FLAGS, &settings.flags, true)
             .override_global(names::GLOBAL_NODE_PORT_FIRST, &first_port, true)
-            .override_global(names::GLOBAL_NODE_PORT_LAST, &last_port, true);
+            .override_global(names::GLOBAL_NODE_PORT_LAST, &last_port, true)
+            .override_global(names::GLOBAL_SNAT_PORT_FIRST, &first_snat_port, true)
+            .override_global(names::GLOBAL_SNAT_PORTS, &snat_ports, true);
         for spec in &specs {
             loader.map_pin_path(spec.name, pins.map(spec.name));
             if spec.max_entries > 0 {
@@ -68,6 +74,7 @@ impl Programs {
         for hook in Hook::sockets().chain([Hook::XDP]).chain(Hook::TC) {
             load_program(&mut ebpf, hook.program)?;
         }
+        load_program(&mut ebpf, names::SWEEP)?;
         Ok(Self(ebpf))
     }
 
@@ -80,6 +87,20 @@ impl Programs {
         let missing = || Error::NotInObject(format!("program {}", hook.program));
         let program = self.0.program(hook.program).ok_or_else(missing)?;
         program.fd().map(AsFd::as_fd).map_err(|_| missing())
+    }
+
+    /// The program that looks through flows, to be run and not attached.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInObject`], or no descriptor was left.
+    pub fn sweep(&self) -> Result<OwnedFd, Error> {
+        let missing = || Error::NotInObject(format!("program {}", names::SWEEP));
+        let program = self.0.program(names::SWEEP).ok_or_else(missing)?;
+        let descriptor = program.fd().map_err(|_| missing())?.as_fd();
+        descriptor
+            .try_clone_to_owned()
+            .map_err(|source| Error::Program { program: names::SWEEP, source: source.into() })
     }
 
     /// The classifier of a hook, for the older interface of traffic control.
@@ -128,6 +149,9 @@ fn remove_misfits(specs: &[MapSpec], pins: &Pins) -> Result<(), Error> {
                affinity choose anew"
         );
         misfits.extend(specs.iter().filter(|spec| spec.names_rows()));
+    }
+    if misfits.iter().any(MapSpec::is_of_flows) {
+        misfits.extend(specs.iter().filter(|spec| spec.is_of_flows()));
     }
     misfits.iter().try_for_each(|spec| pins::remove(&pins.map(spec.name)))
 }

@@ -12,6 +12,7 @@ mod features;
 mod hook;
 mod links;
 mod load;
+pub mod local_ports;
 mod metrics;
 mod object;
 mod pins;

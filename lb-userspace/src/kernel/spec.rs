@@ -8,10 +8,11 @@ use lb_common::{
     backend::Backend,
     counter::Counter,
     device::Device,
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, Token},
     fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
     limits, names,
+    pool::{Lock, Pool, PoolKey},
     service::{NameCell, Service},
     socket::{Origin, UdpPeer, UdpPeerKey},
     source_range::SourceRange,
@@ -62,11 +63,25 @@ impl Default for Sizes {
     }
 }
 
+/// Who fills a table, and what goes with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Role {
+    /// The agent plans its content; the tables refer to each other's rows.
+    Planned,
+    /// Flows, their tokens and their ports, which the programs keep in step.
+    Flows,
+    /// What the programs remember, by rows of planned tables.
+    Memory,
+    /// Nothing that refers to another table.
+    Apart,
+}
+
 /// The shape of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct MapSpec {
     /// Its name.
     pub name: &'static str,
+    role: Role,
     kind: MapType,
     key_size: u32,
     value_size: u32,
@@ -76,51 +91,115 @@ pub struct MapSpec {
 }
 
 impl MapSpec {
-    const fn new<K, V>(name: &'static str, kind: MapType, max_entries: u32, flags: u32) -> Self {
+    const fn new<K, V>(
+        role: Role,
+        name: &'static str,
+        kind: MapType,
+        max_entries: u32,
+        flags: u32,
+    ) -> Self {
         let (key_size, value_size) = (size_of::<K>() as u32, size_of::<V>() as u32);
-        Self { name, kind, key_size, value_size, max_entries, flags }
+        Self { name, role, kind, key_size, value_size, max_entries, flags }
     }
 
     /// All tables.
-    pub fn all(sizes: &Sizes) -> [Self; 17] {
-        use MapType::{Array, Hash, LpmTrie, LruHash, PerCpuArray, SkStorage};
-        let Sizes { frontends, flows, .. } = *sizes;
-        let counters = Counter::ALL.len() as u32;
-        [
-            Self::new::<FrontendKey<Ipv4>, Frontend>(names::FRONTENDS_V4, Hash, frontends, 0),
-            Self::new::<FrontendKey<Ipv6>, Frontend>(names::FRONTENDS_V6, Hash, frontends, 0),
-            Self::new::<Address, u32>(names::NODE_ADDRESSES, Hash, limits::NODE_ADDRESSES, 0),
+    pub fn all(sizes: &Sizes) -> Vec<Self> {
+        [Self::planned(sizes), Self::flows(sizes), Self::others(sizes)].concat()
+    }
+
+    fn planned(sizes: &Sizes) -> Vec<Self> {
+        use MapType::{Array, Hash, LpmTrie};
+        use Role::Planned;
+        let Sizes { frontends, source_ranges, .. } = *sizes;
+        vec![
+            Self::new::<FrontendKey<Ipv4>, Frontend>(
+                Planned,
+                names::FRONTENDS_V4,
+                Hash,
+                frontends,
+                0,
+            ),
+            Self::new::<FrontendKey<Ipv6>, Frontend>(
+                Planned,
+                names::FRONTENDS_V6,
+                Hash,
+                frontends,
+                0,
+            ),
+            Self::new::<Address, u32>(
+                Planned,
+                names::NODE_ADDRESSES,
+                Hash,
+                limits::NODE_ADDRESSES,
+                0,
+            ),
             // Each is the address of a frontend at least, in one of the two tables.
-            Self::new::<Address, u32>(names::VIPS, Hash, frontends.saturating_mul(2), NO_PREALLOC),
-            Self::new::<u32, Service>(names::SERVICES, Array, sizes.services, MMAPABLE),
-            Self::new::<u32, u32>(names::SLOTS, Array, sizes.slots, MMAPABLE),
-            Self::new::<u32, Backend>(names::BACKENDS, Array, sizes.backends, MMAPABLE),
-            Self::new::<u32, NameCell>(names::NAMES, Array, sizes.name_cells, MMAPABLE),
-            Self::new::<FlowKey<Ipv4>, Flow<Ipv4>>(names::FLOWS_V4, LruHash, flows, 0),
-            Self::new::<FlowKey<Ipv6>, Flow<Ipv6>>(names::FLOWS_V6, LruHash, flows, 0),
-            Self::new::<FragmentKey, Ports>(names::FRAGMENTS, LruHash, limits::FRAGMENTS, 0),
-            Self::new::<AffinityKey, Affinity>(names::AFFINITY, LruHash, sizes.affinities, 0),
-            Self::new::<(u32, SourceRange), u32>(
-                names::SOURCE_RANGES,
-                LpmTrie,
-                sizes.source_ranges,
+            Self::new::<Address, u32>(
+                Planned,
+                names::VIPS,
+                Hash,
+                frontends.saturating_mul(2),
                 NO_PREALLOC,
             ),
-            Self::new::<UdpPeerKey, UdpPeer>(names::UDP_PEERS, LruHash, sizes.udp_peers, 0),
-            Self::new::<i32, Origin>(names::SOCKET_ORIGIN, SkStorage, 0, NO_PREALLOC),
-            Self::new::<u32, Device>(names::DEVICES, Hash, limits::DEVICES, 0),
-            Self::new::<u32, u64>(names::COUNTERS, PerCpuArray, counters, 0),
+            Self::new::<u32, Service>(Planned, names::SERVICES, Array, sizes.services, MMAPABLE),
+            Self::new::<u32, u32>(Planned, names::SLOTS, Array, sizes.slots, MMAPABLE),
+            Self::new::<u32, Backend>(Planned, names::BACKENDS, Array, sizes.backends, MMAPABLE),
+            Self::new::<u32, NameCell>(Planned, names::NAMES, Array, sizes.name_cells, MMAPABLE),
+            Self::new::<(u32, SourceRange), u32>(
+                Planned,
+                names::SOURCE_RANGES,
+                LpmTrie,
+                source_ranges,
+                NO_PREALLOC,
+            ),
+            Self::new::<u32, Device>(Planned, names::DEVICES, Hash, limits::DEVICES, 0),
+        ]
+    }
+
+    fn flows(sizes: &Sizes) -> Vec<Self> {
+        use MapType::{Array, Hash, Queue};
+        use Role::Flows;
+        let flows = sizes.flows;
+        let provisional = limits::provisional(flows);
+        vec![
+            Self::new::<FlowKey<Ipv4>, Flow<Ipv4>>(Flows, names::FLOWS_V4, Hash, flows, 0),
+            Self::new::<FlowKey<Ipv6>, Flow<Ipv6>>(Flows, names::FLOWS_V6, Hash, flows, 0),
+            Self::new::<(), Token<Ipv4>>(Flows, names::PROVISIONAL_V4, Queue, provisional, 0),
+            Self::new::<(), Token<Ipv6>>(Flows, names::PROVISIONAL_V6, Queue, provisional, 0),
+            Self::new::<(), Token<Ipv4>>(Flows, names::CONFIRMED_V4, Queue, flows, 0),
+            Self::new::<(), Token<Ipv6>>(Flows, names::CONFIRMED_V6, Queue, flows, 0),
+            Self::new::<PoolKey, Pool>(Flows, names::POOLS, Hash, limits::POOLS, NO_PREALLOC),
+            Self::new::<u32, Lock>(Flows, names::LOCKS, Array, limits::LOCKS, 0),
+        ]
+    }
+
+    fn others(sizes: &Sizes) -> Vec<Self> {
+        use MapType::{LruHash, PerCpuArray, SkStorage};
+        use Role::{Apart, Memory};
+        let Sizes { affinities, udp_peers, .. } = *sizes;
+        let counters = Counter::ALL.len() as u32;
+        vec![
+            Self::new::<AffinityKey, Affinity>(Memory, names::AFFINITY, LruHash, affinities, 0),
+            Self::new::<UdpPeerKey, UdpPeer>(Memory, names::UDP_PEERS, LruHash, udp_peers, 0),
+            Self::new::<i32, Origin>(Apart, names::SOCKET_ORIGIN, SkStorage, 0, NO_PREALLOC),
+            Self::new::<FragmentKey, Ports>(Apart, names::FRAGMENTS, LruHash, limits::FRAGMENTS, 0),
+            Self::new::<u32, u64>(Apart, names::COUNTERS, PerCpuArray, counters, 0),
         ]
     }
 
     /// Whether the agent plans this table's content; the programs fill the others.
     pub fn is_planned(&self) -> bool {
-        !matches!(self.kind, MapType::LruHash | MapType::SkStorage | MapType::PerCpuArray)
+        self.role == Role::Planned
+    }
+
+    /// Whether it belongs to the flows, of which none may be without the others.
+    pub fn is_of_flows(&self) -> bool {
+        self.role == Role::Flows
     }
 
     /// Whether its entries name rows of planned tables.
     pub fn names_rows(&self) -> bool {
-        !matches!(self.kind, MapType::SkStorage | MapType::PerCpuArray)
+        self.role != Role::Apart
     }
 
     /// How a table differs from this shape; `None`: it does not.

@@ -9,11 +9,13 @@ mod array;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod flows;
 mod hash;
 mod reader;
 mod writer;
 
 pub use error::{Class, Error};
+pub use flows::{FlowTables, PoolFill};
 pub use reader::{Counters, Reader};
 pub use writer::KernelTables;
 

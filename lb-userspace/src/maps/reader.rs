@@ -10,13 +10,15 @@ use lb_common::{
     counter::Counter,
     flow::{Flow, FlowKey},
     names,
+    pool::{Pool, PoolKey},
     run::Run,
     service::Service,
     socket::{UdpPeer, UdpPeerKey},
 };
 
 use super::{
-    Error, KernelTables, Tables,
+    Error, KernelTables, PoolFill, Tables,
+    flows::fullest_first,
     hash::{Hash, io_error},
 };
 use crate::{
@@ -64,6 +66,16 @@ impl<'a> Reader<'a> {
     /// As for [`Self::contents`].
     pub fn flows_v6(&self) -> Result<Entries<FlowKey<Ipv6>, Flow<Ipv6>>, Error> {
         Hash::open(self.folder, names::FLOWS_V6, self.batch)?.read()
+    }
+
+    /// How full the source ports towards each backend elsewhere are, the fullest first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::contents`].
+    pub fn pools(&self) -> Result<Vec<PoolFill>, Error> {
+        let pools: Hash<PoolKey, Pool> = Hash::open(self.folder, names::POOLS, self.batch)?;
+        Ok(fullest_first(&pools.read()?))
     }
 
     /// The clients that stay with a backend.

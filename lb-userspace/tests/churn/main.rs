@@ -82,7 +82,8 @@ fn is_fault(counter: Counter) -> bool {
         Counter::FlowHit,
         Counter::FlowNew,
         Counter::FlowMoved,
-        Counter::FlowRepaired,
+        Counter::FlowEnded,
+        Counter::FlowEvicted,
     ];
     !good.contains(&counter)
 }

@@ -108,6 +108,7 @@ fn load(pins: &Pins, features: &Features) -> Dataplane {
         sizes: Sizes::default(),
         flags: retval,
         node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
+        snat_ports: (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST),
     };
     let programs = Programs::load(OBJECT, &settings, pins).unwrap();
     Dataplane::new(programs, pins.clone(), XdpMode::Off, features)

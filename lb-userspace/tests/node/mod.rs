@@ -58,6 +58,7 @@ impl Node {
             flags: if features.has(Feature::SetRetval) { flags::SET_RETVAL } else { 0 }
                 | flags::REJECT_UNUSED_PORTS,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
+            snat_ports: (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST),
         };
         let programs = Programs::load(OBJECT, &settings, &pins).unwrap();
         let batch = features.has(Feature::Batch);

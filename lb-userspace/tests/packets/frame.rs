@@ -15,6 +15,7 @@ pub enum Tcp {
     SynAck,
     Ack,
     Fin,
+    Rst,
 }
 
 /// A TCP packet with a short payload.
@@ -26,6 +27,7 @@ pub fn tcp(from: &str, to: &str, flags: Tcp) -> Vec<u8> {
         Tcp::SynAck => step.syn().ack(2_000),
         Tcp::Ack => step.ack(2_000),
         Tcp::Fin => step.ack(2_000).fin(),
+        Tcp::Rst => step.rst(),
     };
     let mut bytes = Vec::new();
     step.write(&mut bytes, b"payload").unwrap();

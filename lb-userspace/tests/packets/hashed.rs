@@ -42,8 +42,7 @@ fn chosen(rig: &mut Rig, program: At, protocol: Protocol, from: SocketAddr, to: 
 
 /// The backends of many flows that are all new.
 fn spread(rig: &mut Rig, parties: &Parties) -> HashMap<u16, u16> {
-    rig.evict(At::TcIngress);
-    rig.evict(At::TcEgress);
+    rig.forget();
     let to = frontend(parties, 80);
     (40_000..40_400)
         .map(|port| (port, chosen(rig, At::Xdp, Protocol::Tcp, at(parties.client, port), to)))

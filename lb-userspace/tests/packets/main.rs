@@ -5,9 +5,12 @@
 
 mod affinity;
 mod answers;
+mod caller;
 mod conformance;
+mod ending;
 mod errors;
 mod external;
+mod flood;
 mod fragments;
 mod frame;
 mod halves;
@@ -15,6 +18,7 @@ mod hashed;
 mod known;
 mod message;
 mod ping;
+mod ports;
 mod rig;
 #[path = "../node/service.rs"]
 #[allow(dead_code, reason = "each rung uses a part of it")]

@@ -17,15 +17,16 @@ use lb_common::{
     affinity::{Affinity, AffinityKey},
     counter::Counter,
     device::Device,
-    flow::{FlowKeyOf, FlowOf, hook},
+    flow::{FlowKeyOf, FlowOf},
     frontend::node_address,
     limits, names,
+    pool::{Pool, PoolKey},
     settings::flags,
 };
 use lb_testbed::{CLIENT, Cluster, Families, Launcher, Netns, Probe, Worker};
 use lb_userspace::{
     kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
-    maps::{KernelTables, Reader, Tables},
+    maps::{FlowTables, KernelTables, PoolFill, Reader, Tables},
     model::{ServiceName, ServicePort},
     plan::{Capacities, Op, Plan, Planner},
 };
@@ -85,6 +86,11 @@ impl Rig {
 
     /// The same, with tables of these sizes.
     pub fn with(more: u32, sizes: Sizes) -> Self {
+        Self::with_ports(more, sizes, (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST))
+    }
+
+    /// The same, with these for source ports of ours.
+    pub fn with_ports(more: u32, sizes: Sizes, snat_ports: (u16, u16)) -> Self {
         lb_testbed::require_rights().unwrap();
         let launcher = Launcher::beside_tests().unwrap();
         let mut cluster =
@@ -99,6 +105,7 @@ impl Rig {
             sizes,
             flags: flags::SET_RETVAL | more,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
+            snat_ports,
         };
         let mut programs = Programs::load(OBJECT, &settings, &pins).unwrap();
         let tables = KernelTables::open(&pins.maps(), Access::Write, true).unwrap();
@@ -221,17 +228,39 @@ impl Rig {
         self.perform(plan);
     }
 
-    /// Takes away the halves of all flows that are met at ingress, or at egress, as the LRU may.
-    pub fn evict(&self, at: At) {
-        let hook = if at == At::TcEgress { hook::EGRESS } else { hook::INGRESS };
-        evict::<V4>(&self.maps.join(names::FLOWS_V4), hook);
-        evict::<V6>(&self.maps.join(names::FLOWS_V6), hook);
+    /// Makes every flow look as if its last packet had been so many seconds ago.
+    pub fn rest(&self, seconds: u32) {
+        rest::<V4>(&self.maps.join(names::FLOWS_V4), seconds);
+        rest::<V6>(&self.maps.join(names::FLOWS_V6), seconds);
     }
 
-    /// Makes every flow look as if its last packet had been long ago.
-    pub fn age_flows(&self) {
-        age::<V4>(&self.maps.join(names::FLOWS_V4));
-        age::<V6>(&self.maps.join(names::FLOWS_V6));
+    /// Takes all flows away, as if this were a node that has seen none of them.
+    pub fn forget(&self) {
+        forget::<V4>(&self.maps.join(names::FLOWS_V4));
+        forget::<V6>(&self.maps.join(names::FLOWS_V6));
+    }
+
+    /// How many entries there are without the other half of their flow.
+    pub fn halves(&self) -> usize {
+        let reader = Reader::new(&self.maps);
+        halves::<V4>(&reader.flows_v4().unwrap()) + halves::<V6>(&reader.flows_v6().unwrap())
+    }
+
+    /// How full the source ports are, the fullest backend first.
+    pub fn pools(&self) -> Vec<PoolFill> {
+        Reader::new(&self.maps).pools().unwrap()
+    }
+
+    /// Makes a pool of source ports look like this.
+    pub fn put_pool(&self, key: &PoolKey, pool: &Pool) {
+        let map = Map::HashMap(MapData::from_pin(self.maps.join(names::POOLS)).unwrap());
+        let mut pools = aya::maps::HashMap::<_, PoolKey, Pool>::try_from(map).unwrap();
+        pools.insert(key, pool, 0).unwrap();
+    }
+
+    /// What the agent does now and then.
+    pub fn upkeep(&self) -> FlowTables {
+        FlowTables::open(&self.maps, self.programs.sweep().unwrap(), true).unwrap()
     }
 
     /// Makes every client's last new flow look as if it had been that much longer ago.
@@ -310,24 +339,13 @@ where
     FlowKeyOf<F>: Pod,
     FlowOf<F>: Pod,
 {
-    let map = Map::LruHashMap(MapData::from_pin(path).unwrap());
+    let map = Map::HashMap(MapData::from_pin(path).unwrap());
     let flows = Flows::<F>::try_from(map).unwrap();
     let all = flows.iter().map(Result::unwrap).collect();
     (flows, all)
 }
 
-fn evict<F: Family>(path: &Path, hook: u8)
-where
-    FlowKeyOf<F>: Pod,
-    FlowOf<F>: Pod,
-{
-    let (mut flows, all) = open::<F>(path);
-    for (key, _) in all.iter().filter(|(key, _)| key.hook == hook) {
-        flows.remove(key).unwrap();
-    }
-}
-
-fn age<F: Family>(path: &Path)
+fn rest<F: Family>(path: &Path, seconds: u32)
 where
     FlowKeyOf<F>: Pod,
     FlowOf<F>: Pod,
@@ -335,8 +353,30 @@ where
     let (mut flows, all) = open::<F>(path);
     for (key, mut flow) in all {
         flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_JIFFIES);
+        flow.seen_s = flow.seen_s.wrapping_sub(seconds);
         flows.insert(key, flow, 0).unwrap();
     }
+}
+
+fn forget<F: Family>(path: &Path)
+where
+    FlowKeyOf<F>: Pod,
+    FlowOf<F>: Pod,
+{
+    let (mut flows, all) = open::<F>(path);
+    all.iter().for_each(|(key, _)| flows.remove(key).unwrap());
+}
+
+fn halves<F: Family>(flows: &[(FlowKeyOf<F>, FlowOf<F>)]) -> usize {
+    let has_other = |key: &FlowKeyOf<F>, flow: &FlowOf<F>| {
+        flows.iter().any(|(other_key, other)| {
+            (other.id, other.source, other.source_port)
+                == (flow.id, key.destination, key.destination_port)
+                && (other_key.source, other_key.source_port)
+                    == (flow.destination, flow.destination_port)
+        })
+    };
+    flows.iter().filter(|(key, flow)| !has_other(key, flow)).count()
 }
 
 fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> T {
@@ -369,7 +409,7 @@ pub fn tc_context(ifindex: u32) -> Vec<u8> {
     context
 }
 
-fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
+pub fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
     let (action, bytes) = run(program, &xdp_context(ifindex, packet), packet);
     let fate = match action {
         1 => Fate::Dropped,
@@ -380,7 +420,7 @@ fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
     Outcome { fate, bytes }
 }
 
-fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
+pub fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
     let (action, bytes) = run(program, &tc_context(ifindex), packet);
     let fate = match action as i32 {
         -1 => Fate::Pass,

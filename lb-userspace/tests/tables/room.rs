@@ -32,7 +32,12 @@ impl Room {
     }
 
     pub fn load(&self, sizes: Sizes) -> Programs {
-        let settings = Settings { sizes, flags: 0, node_ports: (30_000, 32_767) };
+        let settings = Settings {
+            sizes,
+            flags: 0,
+            node_ports: (30_000, 32_767),
+            snat_ports: (10_000, 29_999),
+        };
         Programs::load(OBJECT, &settings, &self.pins).unwrap()
     }
 

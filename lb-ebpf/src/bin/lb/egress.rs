@@ -1,7 +1,7 @@
 //! Packets leaving by an external device: the answers of backends on this node, which are to come
 //! from the address the client asked for.
 
-use lb_common::flow::{hook::EGRESS, state};
+use lb_common::flow::hook::EGRESS;
 use lb_ebpf::{
     parse::{Layer3, Parsed},
     rewrite::{Rewrite, rewrite},
@@ -10,7 +10,7 @@ use lb_ebpf::{
 
 use crate::{
     hook::{Direction, Hook},
-    lookup::{self, Entry},
+    lookup::Entry,
     route::FibFamily,
     service,
     track::{self, Take},
@@ -29,10 +29,10 @@ impl Direction for Egress {
         let key = packet.flow_key(EGRESS);
         let Some(entry) = Entry::<F>::find(&key) else { return nobody(packet) };
         let flow = entry.flow();
-        if packet.accepts_connection() && flow.state & state::CLOSING != 0 {
+        if packet.accepts_connection() && track::client_has_left::<F>(&key, flow) {
             // A connection that began without us: the client calls the pod itself, from a port that
             // it used through a frontend before. Had it come through one, the flow would be open.
-            lookup::remove(F::flows(), &key);
+            track::end::<F>(&track::first_key::<F>(&key, flow), flow.id);
             return Ok(Verdict::Pass);
         }
         let to = Rewrite {

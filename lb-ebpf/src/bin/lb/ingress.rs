@@ -5,9 +5,8 @@ use lb_common::{
     Be32, Family,
     backend::flags as backend_flags,
     counter::Counter,
-    flow::{FlowOf, hook::INGRESS, kind as flow_kind, state},
+    flow::{FlowKeyOf, FlowOf, hook::INGRESS, kind as flow_kind},
     frontend::{Frontend, kind},
-    limits,
     run::Run,
     select::{self, FlowIdentity},
     service::flags,
@@ -39,6 +38,12 @@ pub struct Known;
 /// Into the node, of flows that are not: first packets to a service, and what is not ours.
 pub struct New;
 
+/// Into the node, of flows that were entered a moment ago.
+///
+/// Entering a flow is no part of [`New`]: what it takes to find a port does not fit the stack
+/// beside what it takes to choose a backend.
+pub struct Fresh;
+
 impl Direction for Known {
     #[inline(always)]
     fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
@@ -49,7 +54,8 @@ impl Direction for Known {
         let key = packet.flow_key(INGRESS);
         let Some(entry) = Entry::<F>::find(&key) else { return Ok(Verdict::Unknown) };
         finishable(hook, packet)?;
-        if !still_good(packet, entry.flow()) {
+        if !still_good(packet, &key, entry.flow()) {
+            track::leave::<F>(entry.flow().id);
             return Ok(Verdict::Unknown);
         }
         let verdict = deliver(hook, packet, entry.flow(), None)?;
@@ -72,8 +78,20 @@ impl Direction for New {
         };
         finishable(hook, packet)?;
         let chosen = admit(packet, frontend)?;
-        let (flow, route) = open(hook, packet, frontend.service, &chosen)?;
-        deliver(hook, packet, flow, route)
+        prepare(hook, packet, frontend.service, &chosen)?;
+        Ok(Verdict::Enter)
+    }
+}
+
+impl Direction for Fresh {
+    #[inline(always)]
+    fn handle<F, H>(hook: &mut H, packet: &Parsed<F>) -> Result<Verdict, Fault>
+    where
+        F: Layer3 + Take + FibFamily,
+        H: Hook,
+    {
+        let (flow, next_hop) = track::opened::<F>()?;
+        deliver(hook, packet, flow, next_hop)
     }
 }
 
@@ -106,24 +124,17 @@ fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault
 }
 
 /// Whether a known flow may go on as it is. TCP always may, except for a new connection from the
-/// same port: that starts anew if the old one's backend takes no new ones, or if the old one has
-/// been over for long. While the backend may still remember the old connection, the new one keeps
-/// backend and source port, so that it looks to the backend like what it is: the same client
-/// again. UDP moves on when its backend stops serving.
-///
-/// The other half of a flow that starts anew is left where it is: it keeps the source port from
-/// being given to another client too soon.
+/// same port: that starts anew if the old one was over, or if its backend takes no new ones. UDP
+/// moves on when its backend stops serving.
 #[inline(always)]
-fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
+fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool {
     const IN_A_LIST: u16 = backend_flags::IN_CLUSTER | backend_flags::IN_LOCAL;
 
     if flow.kind == flow_kind::FROM_REMOTE {
         return true;
     }
     if packet.opens_connection() {
-        let forgotten =
-            flow.state & state::CLOSING != 0 && track::idle_s::<F>(flow) >= limits::TCP_CLOSED_S;
-        return !forgotten
+        return !track::begins_anew::<F>(key, flow)
             && service::recall(flow.service, flow.backend, 0)
                 .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0)
             && service::stay(flow.service, flow.backend, Client::Address(F::widen(packet.source)));
@@ -131,11 +142,7 @@ fn still_good<F: Layer3>(packet: &Parsed<F>, flow: &FlowOf<F>) -> bool {
     if packet.is_tcp() {
         return true;
     }
-    let serves = service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some();
-    if !serves {
-        count(Counter::FlowMoved);
-    }
-    serves
+    service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some()
 }
 
 /// Applies what the service asks of a client outside, and chooses a backend.
@@ -199,14 +206,14 @@ fn draw<F: Layer3>(
 }
 
 /// Finds out whether the backend is reached through this node's stack or through a device we sit
-/// on, and remembers the flow accordingly.
+/// on, and prepares the flow accordingly.
 #[inline(always)]
-fn open<F, H>(
+fn prepare<F, H>(
     hook: &mut H,
     packet: &Parsed<F>,
     service: u32,
     chosen: &Chosen,
-) -> Result<(&'static FlowOf<F>, Option<NextHop>), Fault>
+) -> Result<(), Fault>
 where
     F: Layer3 + Take + FibFamily,
     H: Hook,
@@ -232,8 +239,7 @@ where
         }
         next_hop = Some(hop);
     }
-    let flow = track::open::<F>(packet, &new)?;
-    Ok((flow, next_hop))
+    track::prepare::<F>(packet, &new, next_hop)
 }
 
 /// Rewrites the packet and brings it on its way.

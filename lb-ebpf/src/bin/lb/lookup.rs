@@ -7,20 +7,26 @@
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, lpm_trie::Key},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, Queue, lpm_trie::Key},
+    helpers::generated::{bpf_spin_lock, bpf_spin_unlock},
     programs::SockAddrContext,
 };
 use lb_common::{
     Family,
     affinity::{Affinity, AffinityKey},
     flow::{FlowKeyOf, FlowOf},
+    limits,
+    pool::{Pool, PoolKey},
     run::Run,
     service::{Service, ServiceSettings},
     socket::Origin,
     source_range::{FULL_PREFIX, SourceRange},
 };
 
-use crate::maps::{FIB, ICMP_CLOCK, SERVICES, SOCKET_ORIGIN, SOURCE_RANGES, Scratch, Tables};
+use crate::maps::{
+    BLANK_POOL, FIB, ICMP_CLOCK, LOCKS, POOL_AT, POOLS, SERVICES, SOCKET_ORIGIN, SOURCE_RANGES,
+    Scratch, Tables,
+};
 use crate::route::FibParams;
 
 /// A copy of a hash map's value.
@@ -40,7 +46,7 @@ pub fn find<'a, K, V, const N: usize>(map: &'a LruHashMap<K, V, N>, key: &K) -> 
     map.get_ptr(key).map(|value| unsafe { &*value })
 }
 
-/// A flow's entry in its table, to be read and, now and then, refreshed in place.
+/// A flow's entry in its table, to be read and, now and then, changed in place.
 #[derive(Clone, Copy)]
 pub struct Entry<F: Family>(*mut FlowOf<F>);
 
@@ -51,8 +57,7 @@ impl<F: Tables> Entry<F> {
         F::flows().get_ptr_mut(key).map(Self)
     }
 
-    /// Its value. Not to be used after anything was inserted into the table: the kernel may have
-    /// taken this element for that.
+    /// Its value. Once the flow has been ended, the kernel may give the element to another.
     #[inline(always)]
     pub fn flow(&self) -> &FlowOf<F> {
         // SAFETY: the element stays readable for the program's run (see the module's header).
@@ -70,6 +75,130 @@ impl<F: Tables> Entry<F> {
             core::ptr::write_volatile(&raw mut (*self.0).state, state);
         }
     }
+
+    /// Notes in the client's direction that the backend has answered.
+    #[inline(always)]
+    pub fn set_answered(&self) {
+        // SAFETY: inside the element; a byte by itself.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.0).answered, 1) };
+    }
+
+    /// Moves the flow with this id on to a later [`lb_common::flow::life`]. Of those who try, one
+    /// gets the life it had before; nobody, if the element is another flow's by now.
+    #[inline(always)]
+    pub fn advance(&self, id: u32, to: u32) -> Option<u32> {
+        let lock = LOCKS.get_ptr_mut(id & (limits::LOCKS - 1))?;
+        // SAFETY: a lock in a map's value, held over nothing but loads and stores inside the
+        // element, which are aligned.
+        let from = unsafe {
+            bpf_spin_lock(lock.cast());
+            let same = core::ptr::read_volatile(&raw const (*self.0).id) == id;
+            let from = core::ptr::read_volatile(&raw const (*self.0).life);
+            let moves = same && from < to;
+            if moves {
+                core::ptr::write_volatile(&raw mut (*self.0).life, to);
+            }
+            bpf_spin_unlock(lock.cast());
+            moves.then_some(from)
+        };
+        from
+    }
+}
+
+/// What became of an entry that was to be new.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// It is in the table.
+    In,
+    /// The key was there: of several CPUs that try, one succeeds.
+    Held,
+    /// There was no room.
+    Full,
+}
+
+/// Enters a flow's half if its key is not there.
+#[inline(always)]
+pub fn enter<F: Tables>(key: &FlowKeyOf<F>, half: &FlowOf<F>) -> Entered {
+    const EEXIST: i32 = 17;
+    match F::flows().insert(key, half, BPF_NOEXIST.into()) {
+        Ok(()) => Entered::In,
+        Err(error) if error == -EEXIST => Entered::Held,
+        Err(_) => Entered::Full,
+    }
+}
+
+/// Removes a flow's half.
+#[inline(always)]
+pub fn erase<F: Tables>(key: &FlowKeyOf<F>) {
+    // Whoever ends a flow is the only one to remove its halves, so it is there.
+    _ = F::flows().remove(key);
+}
+
+/// This CPU's note of the pool at hand.
+#[inline(always)]
+pub fn pool_key() -> Option<&'static mut PoolKey> {
+    let key = POOL_AT.get_ptr_mut(0)?;
+    // SAFETY: as in `scratch`.
+    Some(unsafe { &mut *key })
+}
+
+/// The pool of a key, made if it is not there yet and there is room.
+#[inline(always)]
+pub fn pool(key: &PoolKey) -> Option<PoolAt> {
+    if let Some(pool) = POOLS.get_ptr_mut(key) {
+        return Some(PoolAt(pool));
+    }
+    let blank = BLANK_POOL.get_ptr(0)?.cast::<Pool>();
+    // SAFETY: a row as large as a pool, of plain data, that nobody writes; the kernel copies it,
+    // and leaves out the lock.
+    let blank = unsafe { &*blank };
+    // Another CPU may have been faster: then theirs is found.
+    _ = POOLS.insert(key, blank, BPF_NOEXIST.into());
+    POOLS.get_ptr_mut(key).map(PoolAt)
+}
+
+/// The pool of a key, if there is one.
+#[inline(always)]
+pub fn existing_pool(key: &PoolKey) -> Option<PoolAt> {
+    POOLS.get_ptr_mut(key).map(PoolAt)
+}
+
+/// A pool in its table.
+#[derive(Clone, Copy)]
+pub struct PoolAt(*mut Pool);
+
+impl PoolAt {
+    /// Does something with the pool while nobody else does. `work` may call nothing that is not
+    /// inlined: the verifier admits no call while a lock is held.
+    #[inline(always)]
+    pub fn locked<T>(self, work: impl FnOnce(&mut Pool) -> T) -> T {
+        // SAFETY: the element stays for the program's run (see the module's header), the lock is
+        // its own, and whoever changes the rest holds it.
+        unsafe {
+            bpf_spin_lock((&raw mut (*self.0).lock).cast());
+            let result = work(&mut *self.0);
+            bpf_spin_unlock((&raw mut (*self.0).lock).cast());
+            result
+        }
+    }
+}
+
+/// The oldest token of a queue, taken out.
+#[inline(always)]
+pub fn pop<T, const N: usize>(queue: &Queue<T, N>) -> Option<T> {
+    queue.pop().ok().flatten()
+}
+
+/// The oldest token of a queue.
+#[inline(always)]
+pub fn peek<T, const N: usize>(queue: &Queue<T, N>) -> Option<T> {
+    queue.peek().ok().flatten()
+}
+
+/// Puts a token at the end of a queue, if there is room.
+#[inline(always)]
+pub fn push<T, const N: usize>(queue: &Queue<T, N>, token: &T) -> bool {
+    queue.push(token, 0).is_ok()
 }
 
 /// Writes a value, whether or not the key is there.

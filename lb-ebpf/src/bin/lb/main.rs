@@ -1,8 +1,8 @@
 //! The programs: what only the kernel runs. One object, so one set of maps.
 //!
 //! A packet's way is `hook` (entry, verdict, count) → `ingress` or `egress` (whose packet is it) →
-//! `service` (which backend) → `track` (remember) → `route` (where to). A socket call's way is
-//! `sock` → `service`.
+//! `service` (which backend) → `route` (where to) → `track` (remember; with `enter`, `ports`, `end`
+//! and `tokens`). A socket call's way is `sock` → `service`.
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "entry points and statics of an object file need it")]
@@ -10,6 +10,8 @@
 mod answer;
 mod count;
 mod egress;
+mod end;
+mod enter;
 mod fragment;
 mod helper;
 mod hook;
@@ -18,12 +20,14 @@ mod ingress;
 mod log;
 mod lookup;
 mod maps;
+mod ports;
 mod route;
 mod service;
 mod settings;
 mod skb;
 mod sock;
 mod tc;
+mod tokens;
 mod track;
 mod xdp;
 

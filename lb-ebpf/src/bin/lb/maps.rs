@@ -5,7 +5,7 @@
 use crate::route::FibParams;
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SkStorage},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, Queue, SkStorage},
     macros::btf_map,
 };
 use lb_common::{
@@ -14,10 +14,11 @@ use lb_common::{
     backend::Backend,
     counter::Counter,
     device::Device,
-    flow::{FlowKeyOf, FlowOf},
+    flow::{FlowKeyOf, FlowOf, TokenOf},
     fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKeyOf},
     limits,
+    pool::{Lock, Pool, PoolKey},
     service::{NameCell, Service},
     socket::{Origin, UdpPeer, UdpPeerKey},
     source_range::SourceRange,
@@ -34,7 +35,10 @@ const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 type Frontends<F> = HashMap<FrontendKeyOf<F>, Frontend, FRONTENDS_SIZE>;
-type Flows<F> = LruHashMap<FlowKeyOf<F>, FlowOf<F>, FLOWS_SIZE>;
+type Flows<F> = HashMap<FlowKeyOf<F>, FlowOf<F>, FLOWS_SIZE>;
+type Provisional<F> = Queue<TokenOf<F>, { limits::PROVISIONAL as usize }>;
+/// Tokens of flows that have ended may be left over in it: as many as flows, and once more.
+type Confirmed<F> = Queue<TokenOf<F>, FLOWS_SIZE>;
 type ScratchRoom<F> = PerCpuArray<Scratch<F>, 1>;
 
 /// Which service answers at this IPv4 address and port?
@@ -87,6 +91,40 @@ pub static FRAGMENTS: LruHashMap<FragmentKey, Ports, { limits::FRAGMENTS as usiz
 #[btf_map]
 pub static ICMP_CLOCK: PerCpuArray<u64, 1> = PerCpuArray::new();
 
+/// Which IPv4 flow is not confirmed yet, oldest first?
+#[btf_map]
+static PROVISIONAL_V4: Provisional<V4> = Provisional::<V4>::new();
+
+/// Which IPv6 flow is not confirmed yet, oldest first?
+#[btf_map]
+static PROVISIONAL_V6: Provisional<V6> = Provisional::<V6>::new();
+
+/// Which IPv4 flow was not looked at for longest?
+#[btf_map]
+static CONFIRMED_V4: Confirmed<V4> = Confirmed::<V4>::new();
+
+/// Which IPv6 flow was not looked at for longest?
+#[btf_map]
+static CONFIRMED_V6: Confirmed<V6> = Confirmed::<V6>::new();
+
+/// Which source ports towards this backend are taken? Made as they are needed: most backends of a
+/// large cluster are never called through this node.
+#[btf_map]
+pub static POOLS: HashMap<PoolKey, Pool, { limits::POOLS as usize }, NO_PREALLOC> = HashMap::new();
+
+/// What a new pool looks like. (A value with a lock in it cannot stand on the stack, nor be a part
+/// of the scratch room.)
+#[btf_map]
+pub static BLANK_POOL: Array<BlankPool, 1> = Array::new();
+
+/// The pool at hand; not on the stack for the same reason as `SCRATCH_V4`.
+#[btf_map]
+pub static POOL_AT: PerCpuArray<PoolKey, 1> = PerCpuArray::new();
+
+/// Who ends this flow? By its id.
+#[btf_map]
+pub static LOCKS: Array<Lock, { limits::LOCKS as usize }> = Array::new();
+
 /// Which backend does this client stay with?
 #[btf_map]
 pub static AFFINITY: LruHashMap<AffinityKey, Affinity, { limits::AFFINITIES as usize }> =
@@ -133,7 +171,20 @@ pub struct Scratch<F: Family> {
     pub other_key: FlowKeyOf<F>,
     /// The other half.
     pub other: FlowOf<F>,
+    /// Key of the half whose packet is at hand.
+    pub key: FlowKeyOf<F>,
+    /// First key of a flow that is being ended, or asked about.
+    pub ending: FlowKeyOf<F>,
+    /// The [id](lb_common::flow::Flow::id) of a known flow that its packet is to leave.
+    pub stale: u32,
+    /// Device that a flow to a backend elsewhere leaves by.
+    pub ifindex: u32,
+    /// What became of the new flow.
+    pub opened: u32,
 }
+
+/// As large as a [`Pool`], and zero.
+pub type BlankPool = [u64; size_of::<Pool>() / 8];
 
 /// How often did this happen?
 #[btf_map]
@@ -145,6 +196,10 @@ pub trait Tables: Family {
     fn frontends() -> &'static Frontends<Self>;
     /// Its flows.
     fn flows() -> &'static Flows<Self>;
+    /// Tokens of its flows that are not confirmed yet.
+    fn provisional() -> &'static Provisional<Self>;
+    /// Tokens of its confirmed flows.
+    fn confirmed() -> &'static Confirmed<Self>;
     /// Its scratch room.
     fn scratch() -> &'static ScratchRoom<Self>;
 }
@@ -158,6 +213,16 @@ impl Tables for V4 {
     #[inline(always)]
     fn flows() -> &'static Flows<V4> {
         &FLOWS_V4
+    }
+
+    #[inline(always)]
+    fn provisional() -> &'static Provisional<V4> {
+        &PROVISIONAL_V4
+    }
+
+    #[inline(always)]
+    fn confirmed() -> &'static Confirmed<V4> {
+        &CONFIRMED_V4
     }
 
     #[inline(always)]
@@ -175,6 +240,16 @@ impl Tables for V6 {
     #[inline(always)]
     fn flows() -> &'static Flows<V6> {
         &FLOWS_V6
+    }
+
+    #[inline(always)]
+    fn provisional() -> &'static Provisional<V6> {
+        &PROVISIONAL_V6
+    }
+
+    #[inline(always)]
+    fn confirmed() -> &'static Confirmed<V6> {
+        &CONFIRMED_V6
     }
 
     #[inline(always)]

@@ -9,6 +9,10 @@ static FLAGS: u32 = flags::SET_RETVAL;
 static NODE_PORT_FIRST: u16 = limits::NODE_PORT_FIRST;
 #[unsafe(no_mangle)]
 static NODE_PORT_LAST: u16 = limits::NODE_PORT_LAST;
+#[unsafe(no_mangle)]
+static SNAT_PORT_FIRST: u16 = limits::SNAT_PORT_FIRST;
+#[unsafe(no_mangle)]
+static SNAT_PORTS: u16 = limits::SNAT_PORT_LAST - limits::SNAT_PORT_FIRST + 1;
 
 /// Whether a flag of [`lb_common::settings::flags`] is set.
 #[inline(always)]
@@ -25,4 +29,11 @@ pub fn is_node_port(port: u16) -> bool {
         (core::ptr::read_volatile(&NODE_PORT_FIRST), core::ptr::read_volatile(&NODE_PORT_LAST))
     };
     (first..=last).contains(&port)
+}
+
+/// First source port of ours, and how many there are.
+#[inline(always)]
+pub fn snat_ports() -> (u16, u16) {
+    // SAFETY: as in `is_node_port`.
+    unsafe { (core::ptr::read_volatile(&SNAT_PORT_FIRST), core::ptr::read_volatile(&SNAT_PORTS)) }
 }

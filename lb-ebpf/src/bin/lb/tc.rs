@@ -16,9 +16,10 @@ use crate::{
     answer,
     egress::Egress,
     fragment, hook, icmp,
-    ingress::{Known, New},
+    ingress::{Fresh, Known, New},
     log::trace,
     skb::Skb,
+    track::Take,
 };
 
 const TC_ACT_SHOT: i32 = 2;
@@ -28,6 +29,8 @@ const TC_ACT_UNSPEC: i32 = -1;
 const UNKNOWN: i32 = i32::MIN;
 /// Not an action: it is neither TCP nor UDP.
 const OTHER: i32 = i32::MIN + 1;
+/// Not an action: the packet's flow is to be entered.
+const ENTER: i32 = i32::MIN + 2;
 /// Beside an answer's code: for who is on this node.
 const FROM_HERE: u32 = 1 << 31;
 
@@ -37,6 +40,7 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
     match verdict {
         Verdict::Unknown => UNKNOWN,
         Verdict::Other => OTHER,
+        Verdict::Enter => ENTER,
         Verdict::Answer(answer, _) => answer.code() as i32,
         Verdict::Back => skb.turn_back(),
         Verdict::Pass | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
@@ -74,7 +78,8 @@ pub fn tc_egress(ctx: TcContext) -> i32 {
 /// the next. Called and not inlined: see [`hook::run`].
 macro_rules! for_family {
     (
-        $family:ty, $in:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $answer:ident;
+        $family:ty, $in:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $fresh:ident,
+        $answer:ident;
         $out:ident: $out_fragment:ident, $reply:ident, $out_icmp:ident
     ) => {
         #[inline(always)]
@@ -91,6 +96,10 @@ macro_rules! for_family {
                 OTHER => action = $icmp(ctx),
                 UNKNOWN => action = $new(ctx),
                 _ => {}
+            }
+            if action == ENTER {
+                <$family>::open();
+                action = $fresh(ctx);
             }
             if Answer::from_code(action as u32).is_some() {
                 action = $answer(ctx, action as u32);
@@ -121,6 +130,7 @@ macro_rules! for_family {
         called!($known, Skb::of, |skb| hook::run::<Known, $family, _>(skb));
         called!($icmp, Skb::quoting, |skb| icmp::run::<$family, _>(skb, INGRESS));
         called!($new, Skb::of, |skb| hook::run::<New, $family, _>(skb));
+        called!($fresh, Skb::of, |skb| hook::run::<Fresh, $family, _>(skb));
         called!($answer, Skb::of, |skb, code: u32| {
             skb.from_here = code & FROM_HERE != 0;
             answer::run::<$family, _>(skb, code & !FROM_HERE)
@@ -149,11 +159,13 @@ macro_rules! called {
 
 for_family! {
     V4, ingress_v4:
-    tc_fragment_v4, tc_known_v4, tc_icmp_v4, tc_new_v4, tc_answer_v4;
+    tc_fragment_v4, tc_known_v4, tc_icmp_v4, tc_new_v4, tc_fresh_v4,
+    tc_answer_v4;
     egress_v4: tc_egress_fragment_v4, tc_egress_v4, tc_egress_icmp_v4
 }
 for_family! {
     V6, ingress_v6:
-    tc_fragment_v6, tc_known_v6, tc_icmp_v6, tc_new_v6, tc_answer_v6;
+    tc_fragment_v6, tc_known_v6, tc_icmp_v6, tc_new_v6, tc_fresh_v6,
+    tc_answer_v6;
     egress_v6: tc_egress_fragment_v6, tc_egress_v6, tc_egress_icmp_v6
 }

@@ -1,23 +1,31 @@
-//! Flows of the packet path: remembering a choice in both directions, refreshing it, and putting
-//! back the half that the LRU took.
+//! Flows of the packet path: remembering a choice in both directions, and noting what goes by.
+//!
+//! How a new one gets its port and its entries is `enter`, taking flows out again `end`, looking
+//! for those that are over `tokens`. Functions that are called and not inlined find what they work on in
+//! the scratch room: the verifier looks at each once, and the stack stays small.
 
 use lb_common::{
     Be16, Family, Protocol, V4, V6,
     backend::BackendRef,
     counter::Counter,
-    flow::{FlowKey, FlowKeyOf, FlowOf, hook, kind, state},
+    flow::{FlowKey, FlowKeyOf, FlowOf, hook, kind, life, state},
     limits,
 };
 use lb_ebpf::{
+    life::{Patience, Sides},
     parse::{Layer3, Parsed},
     verdict::Fault,
 };
 
 use crate::{
     count::count,
+    end::{self, Reclaimed},
+    enter::{self, ENTERED, NO_POOL, NO_PORT, NO_ROOM, THEIRS},
     helper,
     lookup::{self, Entry},
     maps::Tables,
+    route::NextHop,
+    tokens,
 };
 
 /// A new flow: the packet, where it goes and how the answer comes back.
@@ -36,17 +44,18 @@ pub struct NewFlow<F: Family> {
     pub service: u32,
 }
 
-/// Remembers a new flow and finds the source port the backend is to see.
-///
-/// The answer's entry is the reservation: its key holds the source port, and it is inserted only if
-/// nobody has it. So no port is ever given out twice, on any number of CPUs.
+/// Lays a new flow out in the scratch room, but for the source port that the backend is to see.
 #[inline(always)]
-pub fn open<F>(packet: &Parsed<F>, new: &NewFlow<F>) -> Result<&'static FlowOf<F>, Fault>
-where
-    F: Layer3 + Take,
-{
+pub fn prepare<F: Layer3 + Tables>(
+    packet: &Parsed<F>,
+    new: &NewFlow<F>,
+    next_hop: Option<NextHop>,
+) -> Result<(), Fault> {
     let room = lookup::scratch::<F>().ok_or(Fault::FlowTable)?;
     let local = new.kind == kind::TO_LOCAL;
+    let now_ns = helper::now_ns();
+    room.ifindex = next_hop.map_or(0, |next_hop| next_hop.ifindex);
+    room.key = packet.flow_key(hook::INGRESS);
     room.other_key = FlowKey {
         source: new.destination,
         destination: new.source,
@@ -65,194 +74,265 @@ where
         service: new.service,
         kind: if local { kind::FROM_LOCAL } else { kind::FROM_REMOTE },
         state: 0,
+        answered: 0,
         pad: 0,
+        id: now_ns as u32,
+        life: life::HELD,
         seen_jiffies: helper::jiffies(),
-        seen_s: seconds(),
+        seen_s: (now_ns / 1_000_000_000) as u32,
     };
-    // A client's own address may keep the client's own port; ours only in the range that we keep
-    // for this, where no socket of the host's can be.
-    let keep = local || is_ours_to_give(packet.source_port.get());
-    if !(keep && F::take(LASTING)) && !search::<F>() {
-        return Err(Fault::SnatExhausted);
-    }
     room.flow = FlowOf::<F> {
         source: new.source,
         destination: new.destination,
-        source_port: room.other_key.destination_port,
         destination_port: new.destination_port,
         kind: new.kind,
         ..room.other
     };
-    if lookup::put(F::flows(), &packet.flow_key(hook::INGRESS), &room.flow).is_none() {
-        lookup::remove(F::flows(), &room.other_key);
-        return Err(Fault::FlowTable);
-    }
-    count(Counter::FlowNew);
-    Ok(&room.flow)
+    Ok(())
 }
 
-/// Patience with the holder of a source port: it must be over for the backend, too.
-const LASTING: u32 = 0;
-/// Patience with the holder of a source port: it must have closed. Better than no port at all.
-const ENDED: u32 = 1;
-
-/// The family's own [`take`].
-pub trait Take: Tables {
-    /// See [`take`].
-    fn take(patience: u32) -> bool;
-}
-
-impl Take for V4 {
-    #[inline(always)]
-    fn take(patience: u32) -> bool {
-        take_v4(patience) != 0
-    }
-}
-
-impl Take for V6 {
-    #[inline(always)]
-    fn take(patience: u32) -> bool {
-        take_v6(patience) != 0
-    }
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn take_v4(patience: u32) -> u32 {
-    take::<V4>(patience).into()
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn take_v6(patience: u32) -> u32 {
-    take::<V6>(patience).into()
-}
-
-/// Takes the answer's key, which holds the source port: if it is free, if it is this very flow's
-/// already, or if the flow that has it is over. Key and answer are those in the scratch room, so
-/// that each family's function takes only a number: as a function of its own the verifier looks at
-/// it once, not once an attempt.
-#[inline(always)]
-fn take<F: Tables>(patience: u32) -> bool {
-    let Some(room) = lookup::scratch::<F>() else { return false };
-    let (key, answer) = (&room.other_key, &room.other);
-    if lookup::claim(F::flows(), key, answer) {
-        return true;
-    }
-    let Some(holder) = Entry::<F>::find(key) else { return false };
-    let holder = holder.flow();
-    let same = holder.source == answer.source
-        && holder.destination == answer.destination
-        && holder.source_port == answer.source_port
-        && holder.destination_port == answer.destination_port;
-    if !same {
-        if !is_over::<F>(key, holder, answer.seen_s, patience) {
-            return false;
-        }
-        let forward = other_key::<F>(key, holder);
-        if Entry::<F>::find(&forward).is_some_and(|half| answers::<F>(key, half.flow())) {
-            lookup::remove(F::flows(), &forward);
-        }
-        lookup::remove(F::flows(), key);
-        return lookup::claim(F::flows(), key, answer);
-    }
-    lookup::put(F::flows(), key, answer).is_some()
-}
-
-/// Whether a flow will not be missed.
-#[inline(always)]
-fn is_over<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>, now_s: u32, patience: u32) -> bool {
-    let idle_s = now_s.wrapping_sub(flow.seen_s);
-    if key.protocol == Protocol::Udp.number() {
-        return idle_s >= limits::UDP_IDLE_S;
-    }
-    let closed = flow.state & state::CLOSING != 0;
-    (closed && (patience == ENDED || idle_s >= limits::TCP_CLOSED_S))
-        || idle_s >= limits::TCP_IDLE_S
-}
-
-/// Looks for a source port from a random start, in a bounded number of steps.
-#[inline(always)]
-fn search<F: Take>() -> bool {
-    const PORTS: u32 = (limits::SNAT_PORT_LAST - limits::SNAT_PORT_FIRST) as u32 + 1;
-    /// Coprime to the number of ports, so that the steps meet different ones.
-    const STEP: u32 = 7_919;
-    const _: () = assert!(!PORTS.is_multiple_of(STEP));
-
-    let Some(room) = lookup::scratch::<F>() else { return false };
-    let mut position = ((u64::from(helper::random()) * u64::from(PORTS)) >> 32) as u32;
-    for attempt in 0..limits::SNAT_TRIES {
-        room.other_key.destination_port = Be16::new(limits::SNAT_PORT_FIRST + position as u16);
-        let patient = attempt < limits::SNAT_TRIES / 2;
-        if F::take(if patient { LASTING } else { ENDED }) {
-            return true;
-        }
-        position += STEP;
-        if position >= PORTS {
-            position -= PORTS;
-        }
-    }
-    false
-}
-
-#[inline(always)]
-fn is_ours_to_give(port: u16) -> bool {
-    (limits::SNAT_PORT_FIRST..=limits::SNAT_PORT_LAST).contains(&port)
-}
-
-/// Notes that a packet of the flow went by: now and then, so that most packets cost no store. Comes
-/// after everything else that is done with the entry, as it may insert.
+/// Remembers the flow in the scratch room and finds the source port the backend is to see.
 ///
-/// The same moment is used to look after the other half, which the LRU may have taken.
+/// The answer's entry is the reservation: its key holds the source port, and it is inserted only if
+/// nobody has it. So no port is ever given out twice, on any number of CPUs.
+#[inline(always)]
+fn open<F: Take>() -> u32 {
+    let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
+    if Entry::<F>::find(&room.key).is_some_and(|entry| entry.flow().id == room.stale) {
+        room.ending = room.key;
+        if F::end(room.stale) {
+            count(if is_tcp(&room.key) { Counter::FlowEnded } else { Counter::FlowMoved });
+        }
+    }
+    let mut opened = F::enter();
+    if opened == NO_ROOM && F::make_room() {
+        opened = F::enter();
+    }
+    if opened == ENTERED {
+        count(Counter::FlowNew);
+        F::look_around();
+    }
+    room.opened = opened;
+    opened
+}
+
+/// The flow that was opened last, on this CPU and for this packet, and where its packet leaves.
+#[inline(always)]
+pub fn opened<F: Tables>() -> Result<(&'static FlowOf<F>, Option<NextHop>), Fault> {
+    let room = lookup::scratch::<F>().ok_or(Fault::FlowTable)?;
+    match room.opened {
+        ENTERED => {
+            // Not asked for again: what the FIB said stands beside it.
+            let next_hop = NextHop { ifindex: room.ifindex, resolved: true };
+            Ok((&room.flow, (room.ifindex != 0).then_some(next_hop)))
+        }
+        THEIRS => Ok((&room.flow, None)),
+        NO_PORT => Err(Fault::SnatExhausted),
+        NO_POOL => Err(Fault::SnatPool),
+        _ => Err(Fault::FlowTable),
+    }
+}
+
+/// Notes that a known flow is not for its packet any more: if the packet opens another, it ends.
+#[inline(always)]
+pub fn leave<F: Tables>(id: u32) {
+    if let Some(room) = lookup::scratch::<F>() {
+        room.stale = id;
+    }
+}
+
+#[inline(always)]
+fn is_tcp<A>(key: &FlowKey<A>) -> bool {
+    key.protocol == Protocol::Tcp.number()
+}
+
+/// What each family has functions of its own for, called and not inlined. They find what they work
+/// on in the scratch room.
+pub trait Take: Tables {
+    /// See [`opened`] for what became of it.
+    fn open();
+    /// Enters both halves of the flow in the scratch room, or none.
+    fn enter() -> u32;
+    /// Enters the answer's half; see [`Reclaimed`] for what becomes of a flow that has its key.
+    fn take(patience: Patience) -> u32;
+    /// Takes the answer's key from a flow that is over.
+    fn reclaim(patience: Patience) -> Reclaimed;
+    /// See [`end::end`].
+    fn end(id: u32) -> bool;
+    /// See [`end::close`].
+    fn close();
+    /// Removes flows that others can do without, because the table is full.
+    fn make_room() -> bool;
+    /// Looks at a few flows, as every new flow does: thus nothing depends on the agent.
+    fn look_around();
+    /// See [`tokens::enrol`].
+    fn enrol() -> bool;
+    /// See [`tokens::look_at_provisional`].
+    fn look_at_provisional(forced: bool) -> bool;
+    /// See [`tokens::look_at_confirmed`].
+    fn look_at_confirmed(patience: Patience) -> bool;
+}
+
+/// A number as the argument of a function: pressed or not.
+#[inline(always)]
+fn patience(number: u32) -> Patience {
+    if number == 0 { Patience::Full } else { Patience::Pressed }
+}
+
+macro_rules! for_family {
+    ($family:ty: $open:ident $enter:ident $take:ident $reclaim:ident $end:ident $close:ident $make_room:ident
+     $look_around:ident $enrol:ident $provisional:ident $confirmed:ident) => {
+        for_family!(@ $open() => open::<$family>());
+        for_family!(@ $enter() => enter::enter::<$family>());
+        for_family!(@ $take(pressed) => enter::take::<$family>(patience(pressed)));
+        for_family!(@ $reclaim(pressed) => end::reclaim::<$family>(patience(pressed)).number());
+        for_family!(@ $end(id) => end::end::<$family>(id).into());
+        for_family!(@ $close() => end::close::<$family>());
+        for_family!(@ $make_room() => tokens::make_room::<$family>().into());
+        for_family!(@ $look_around() => tokens::look_around::<$family>());
+        for_family!(@ $enrol() => tokens::enrol::<$family>().into());
+        for_family!(@ $provisional(forced) =>
+            tokens::look_at_provisional::<$family>(forced != 0).into());
+        for_family!(@ $confirmed(pressed) =>
+            tokens::look_at_confirmed::<$family>(patience(pressed)).into());
+
+        impl Take for $family {
+            #[inline(always)]
+            fn open() {
+                $open();
+            }
+            #[inline(always)]
+            fn enter() -> u32 {
+                $enter()
+            }
+            #[inline(always)]
+            fn take(patience: Patience) -> u32 {
+                $take((patience == Patience::Pressed).into())
+            }
+            #[inline(always)]
+            fn reclaim(patience: Patience) -> Reclaimed {
+                Reclaimed::of($reclaim((patience == Patience::Pressed).into()))
+            }
+            #[inline(always)]
+            fn end(id: u32) -> bool {
+                $end(id) != 0
+            }
+            #[inline(always)]
+            fn close() {
+                $close();
+            }
+            #[inline(always)]
+            fn make_room() -> bool {
+                $make_room() != 0
+            }
+            #[inline(always)]
+            fn look_around() {
+                $look_around();
+            }
+            #[inline(always)]
+            fn enrol() -> bool {
+                $enrol() != 0
+            }
+            #[inline(always)]
+            fn look_at_provisional(forced: bool) -> bool {
+                $provisional(forced.into()) != 0
+            }
+            #[inline(always)]
+            fn look_at_confirmed(patience: Patience) -> bool {
+                $confirmed((patience == Patience::Pressed).into()) != 0
+            }
+        }
+    };
+    // No argument that is not used: the compiler leaves it out of the call, and the verifier wants
+    // to see a number.
+    (@ $name:ident($($argument:ident)?) => $body:expr) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name($($argument: u32)?) -> u32 {
+            $body
+        }
+    };
+}
+
+for_family! {
+    V4: open_v4 enter_v4 take_v4 reclaim_v4 end_v4 close_v4 make_room_v4 look_around_v4 enrol_v4
+    provisional_v4 confirmed_v4
+}
+
+for_family! {
+    V6: open_v6 enter_v6 take_v6 reclaim_v6 end_v6 close_v6 make_room_v6 look_around_v6 enrol_v6
+    provisional_v6 confirmed_v6
+}
+
+/// Notes that a packet of the flow went by: now and then, so that most packets cost no store, and
+/// whenever the flow's state changes. Comes after everything else that is done with the entry.
 #[inline(always)]
 pub fn touch<F>(key: &FlowKeyOf<F>, entry: Entry<F>, packet: &Parsed<F>)
 where
-    F: Layer3 + Tables,
+    F: Layer3 + Take,
 {
     let now = helper::jiffies();
     let flow = entry.flow();
     let recent = now.wrapping_sub(flow.seen_jiffies) < limits::FLOW_REFRESH_JIFFIES;
-    let state = if packet.closes_connection() {
-        flow.state | state::CLOSING
-    } else if packet.opens_connection() {
-        0
-    } else {
-        flow.state
-    };
-    if recent && state == flow.state {
+    let was = flow.state;
+    let mut state = was | packet.ending();
+    if packet.is_tcp() && !packet.opens_connection() && packet.ending() & state::RST == 0 {
+        // After a true RST nothing follows.
+        state &= !state::RST;
+    }
+    let first = is_first(flow.kind);
+    if !first {
+        state |= state::ANSWERED;
+    } else if packet.is_tcp() && flow.answered != 0 && !packet.opens_connection() {
+        state |= state::CONFIRMED;
+    }
+    if recent && state == was {
         return;
     }
-    let seen_s = seconds();
-    entry.refresh(now, seen_s, state);
-    let other_key = other_key::<F>(key, flow);
-    if let Some(other) = Entry::<F>::find(&other_key) {
-        // It may belong to a newer flow of the same client: this one is over then.
-        if answers::<F>(key, other.flow()) {
-            other.refresh(now, seen_s, state);
-        }
-        return;
+    entry.refresh(now, seconds(), state);
+    if !first
+        && was & state::ANSWERED == 0
+        && let Some(client) = Entry::<F>::find(&other_key::<F>(key, flow))
+    {
+        client.set_answered();
     }
-    let Some(room) = lookup::scratch::<F>() else { return };
-    room.other = FlowOf::<F> {
-        source: key.destination,
-        destination: key.source,
-        source_port: key.destination_port,
-        destination_port: key.source_port,
-        kind: other_kind(flow.kind),
-        state,
-        seen_jiffies: now,
-        seen_s,
-        ..*flow
-    };
-    // If the table takes it not, the flow's next refresh tries again.
-    if lookup::claim(F::flows(), &other_key, &room.other) {
-        count(Counter::FlowRepaired);
+    let closes = state & !was & (state::FIN | state::RST) != 0;
+    if closes
+        && matches!(flow.kind, kind::TO_REMOTE | kind::FROM_REMOTE)
+        && let Some(room) = lookup::scratch::<F>()
+    {
+        room.ending = first_key::<F>(key, flow);
+        F::close();
     }
+}
+
+/// Whether a connection that begins in a known flow is one of its own.
+#[inline(always)]
+pub fn begins_anew<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool {
+    let answer = Entry::<F>::find(&other_key::<F>(key, flow));
+    let backend = answer.map_or(0, |answer| answer.flow().state);
+    Sides { protocol: key.protocol, client: flow.state, backend }.begins_anew()
+}
+
+/// Ends a known flow, met in its client's direction.
+#[inline(always)]
+pub fn end<F: Take>(key: &FlowKeyOf<F>, id: u32) {
+    if let Some(room) = lookup::scratch::<F>() {
+        room.ending = *key;
+        F::end(id);
+    }
+}
+
+/// Of an answer's entry: whether the client has ended the flow.
+#[inline(always)]
+pub fn client_has_left<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool {
+    Entry::<F>::find(&other_key::<F>(key, flow))
+        .is_some_and(|first| first.flow().state & (state::FIN | state::RST) != 0)
 }
 
 /// The key of the other direction's entry.
 #[inline(always)]
-fn other_key<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> FlowKeyOf<F> {
+pub fn other_key<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> FlowKeyOf<F> {
     FlowKey {
         source: flow.destination,
         destination: flow.source,
@@ -264,30 +344,16 @@ fn other_key<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> FlowKeyOf<F> {
     }
 }
 
-/// Whether an entry is the other half of the flow with this key.
+/// The key of the client's direction.
 #[inline(always)]
-fn answers<F: Tables>(key: &FlowKeyOf<F>, half: &FlowOf<F>) -> bool {
-    half.source == key.destination
-        && half.destination == key.source
-        && half.source_port == key.destination_port
-        && half.destination_port == key.source_port
+pub fn first_key<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> FlowKeyOf<F> {
+    if is_first(flow.kind) { *key } else { other_key::<F>(key, flow) }
 }
 
-/// The kind of the other direction's entry.
+/// Whether an entry of this kind is that of the client's direction.
 #[inline(always)]
-const fn other_kind(of: u8) -> u8 {
-    match of {
-        kind::TO_LOCAL => kind::FROM_LOCAL,
-        kind::TO_REMOTE => kind::FROM_REMOTE,
-        kind::FROM_LOCAL => kind::TO_LOCAL,
-        _ => kind::TO_REMOTE,
-    }
-}
-
-/// For how long the flow has had no packet, to within the refresh interval.
-#[inline(always)]
-pub fn idle_s<F: Family>(flow: &FlowOf<F>) -> u32 {
-    seconds().wrapping_sub(flow.seen_s)
+const fn is_first(of: u8) -> bool {
+    matches!(of, kind::TO_LOCAL | kind::TO_REMOTE)
 }
 
 /// Seconds of the monotonic clock.

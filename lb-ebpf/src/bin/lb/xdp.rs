@@ -21,10 +21,11 @@ use crate::{
     answer, fragment,
     hook::{self, Hook},
     icmp,
-    ingress::{Known, New},
+    ingress::{Fresh, Known, New},
     log::trace,
     lookup,
     route::{self, FibFamily, NextHop, Route},
+    track::Take,
 };
 
 /// A frame that no socket buffer has been made for yet.
@@ -134,6 +135,8 @@ impl Hook for Frame {
 const UNKNOWN: u32 = u32::MAX;
 /// Not an action: it is neither TCP nor UDP.
 const OTHER: u32 = u32::MAX - 1;
+/// Not an action: the frame's flow is to be entered.
+const ENTER: u32 = u32::MAX - 2;
 
 /// What XDP is to do with a frame after our verdict.
 #[inline(always)]
@@ -142,6 +145,7 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
         Verdict::Unknown => UNKNOWN,
         Verdict::Other => OTHER,
         Verdict::Answer(answer, _) => answer.code(),
+        Verdict::Enter => ENTER,
         Verdict::Pass | Verdict::LeaveToTc(_) => xdp_action::XDP_PASS,
         // SAFETY: takes two numbers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
@@ -169,7 +173,8 @@ pub fn xdp_ingress(ctx: XdpContext) -> u32 {
 /// next. Called and not inlined: see [`hook::run`].
 macro_rules! for_family {
     (
-        $family:ty, $way:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $answer:ident
+        $family:ty, $way:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $fresh:ident,
+        $answer:ident
     ) => {
         #[inline(always)]
         fn $way(frame: &Frame) -> u32 {
@@ -186,6 +191,10 @@ macro_rules! for_family {
                 UNKNOWN => action = $new(ctx),
                 _ => {}
             }
+            if action == ENTER {
+                <$family>::open();
+                action = $fresh(ctx);
+            }
             if Answer::from_code(action).is_some() {
                 action = $answer(ctx, action);
             }
@@ -196,6 +205,7 @@ macro_rules! for_family {
         called!($known, |frame| hook::run::<Known, $family, _>(frame));
         called!($icmp, |frame| icmp::run::<$family, _>(frame, INGRESS));
         called!($new, |frame| hook::run::<New, $family, _>(frame));
+        called!($fresh, |frame| hook::run::<Fresh, $family, _>(frame));
         called!($answer, |frame, code: u32| answer::run::<$family, _>(frame, code));
     };
 }
@@ -215,9 +225,11 @@ macro_rules! called {
 
 for_family! {
     V4, way_v4:
-    xdp_fragment_v4, xdp_known_v4, xdp_icmp_v4, xdp_new_v4, xdp_answer_v4
+    xdp_fragment_v4, xdp_known_v4, xdp_icmp_v4, xdp_new_v4, xdp_fresh_v4,
+    xdp_answer_v4
 }
 for_family! {
     V6, way_v6:
-    xdp_fragment_v6, xdp_known_v6, xdp_icmp_v6, xdp_new_v6, xdp_answer_v6
+    xdp_fragment_v6, xdp_known_v6, xdp_icmp_v6, xdp_new_v6, xdp_fresh_v6,
+    xdp_answer_v6
 }

@@ -26,7 +26,7 @@ struct FlowRow {
     service: String,
     backend: Option<String>,
     age_s: u64,
-    closing: bool,
+    state: &'static str,
 }
 
 impl Row for FlowRow {
@@ -34,11 +34,7 @@ impl Row for FlowRow {
         &["PROTOCOL", "HOOK", "PACKET", "BECOMES", "KIND", "SERVICE", "AGE", "STATE"];
 
     fn cells(&self) -> Vec<String> {
-        let state = match (&self.backend, self.closing) {
-            (None, _) => "backend gone",
-            (Some(_), true) => "closing",
-            (Some(_), false) => "open",
-        };
+        let state = if self.backend.is_none() { "backend gone" } else { self.state };
         vec![
             self.protocol.clone(),
             self.hook.to_owned(),
@@ -80,7 +76,12 @@ fn row<F: Family>(contents: &Contents, key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> 
         service: show::service(contents, flow.service),
         backend: show::backend(contents, flow.backend),
         age_s: show::age(flow.seen_s.into()),
-        closing: flow.state & state::CLOSING != 0,
+        state: match flow.state {
+            seen if seen & state::RST != 0 => "reset",
+            seen if seen & state::FIN != 0 => "closing",
+            seen if seen & (state::CONFIRMED | state::ANSWERED) != 0 => "open",
+            _ => "opening",
+        },
     }
 }
 
@@ -123,8 +124,10 @@ mod tests {
             assert_eq!(cells[2], "192.0.2.99:40000 > 192.0.2.1:30080");
             assert_eq!(cells.last().unwrap(), expected);
         }
-        check(4, 0, "open");
-        check(4, state::CLOSING, "closing");
+        check(4, 0, "opening");
+        check(4, state::CONFIRMED, "open");
+        check(4, state::CONFIRMED | state::FIN, "closing");
+        check(4, state::CONFIRMED | state::FIN | state::RST, "reset");
         check(5, 0, "backend gone");
     }
 }

@@ -66,6 +66,7 @@ fn the_defaults_are_those_of_the_limits() {
     let config = checked(&[]).unwrap();
     assert_eq!(config.sizes, Sizes::default());
     assert_eq!(config.node_ports, (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST));
+    assert_eq!(config.snat_ports, (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST));
     assert_eq!(config.service_cidrs, ["10.96.0.0/12".parse().unwrap()]);
     assert!(config.node_port_addresses.all && config.interfaces.is_none());
     assert_eq!(config.healthz, Some("0.0.0.0:10256".parse().unwrap()));
@@ -104,8 +105,12 @@ fn each_setting_has_its_bounds() {
         refused(checked(&[flag]), &[setting]);
     }
     check("--service-cidr=10.0.0.0/8,192.168.0.0/16", "--service-cidr");
-    for range in ["32767-30000", "20000-32767", "30000"] {
+    for range in ["32767-30000", "30000"] {
         check(&format!("--service-node-port-range={range}"), "--service-node-port-range");
+    }
+    check("--service-node-port-range=20000-32767", "--snat-ports");
+    for range in ["20000-30000", "1000-29999", "0-9", "10000"] {
+        check(&format!("--snat-ports={range}"), "--snat-ports");
     }
     check("--nodeport-addresses=primary,eth0", "--nodeport-addresses");
     check("--max-slots=4294967295", "--max-slots");

@@ -59,8 +59,11 @@ fn write(command: libc::c_int, map: BorrowedFd<'_>, keys: u64, values: u64, n: u
 /// What the kernel uses to find its place again: a bucket number or a key, 64 bytes hold either.
 type Cursor = [u64; 8];
 
-/// Entries asked for at once; a bucket of a hash table never holds nearly as many.
-const STRIDE: usize = 4_096;
+/// Entries asked for at once, of ordinary and of large values; a bucket of a hash table never holds
+/// nearly as many.
+const fn stride<V>() -> usize {
+    if size_of::<V>() < 1_024 { 4_096 } else { 256 }
+}
 
 /// All entries of a hash table. While others write, an entry may be missed or met twice.
 ///
@@ -70,8 +73,9 @@ where
     K: Pod + Default,
     V: Pod + Default,
 {
-    let mut keys = vec![K::default(); STRIDE];
-    let mut values = vec![V::default(); STRIDE];
+    let stride = stride::<V>();
+    let mut keys = vec![K::default(); stride];
+    let mut values = vec![V::default(); stride];
     let mut found = Vec::new();
     let (mut from, mut to): (Cursor, Cursor) = Default::default();
     let mut first = true;
@@ -81,7 +85,7 @@ where
             to: to.as_mut_ptr() as u64,
             keys: keys.as_mut_ptr() as u64,
             values: values.as_mut_ptr() as u64,
-            count: STRIDE as u32,
+            count: stride as u32,
             map: map.as_raw_fd() as u32,
             element_flags: 0,
             flags: 0,
@@ -95,7 +99,7 @@ where
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
             Err(error) => return Err(error),
         };
-        let count = STRIDE.min(attributes.count as usize);
+        let count = stride.min(attributes.count as usize);
         found.extend(keys.iter().copied().zip(values.iter().copied()).take(count));
         if last {
             return Ok(found);

@@ -8,6 +8,7 @@ mod iptables;
 mod link;
 mod mapped;
 mod probe;
+mod run;
 
 use std::{
     ffi::CString,
@@ -24,12 +25,14 @@ pub use iptables::iptables_entries;
 pub use link::{LinkInfo, LinkTarget, link_create, link_detach, link_info, link_update};
 pub use mapped::{Access, Mapped, OutOfTable};
 pub use probe::{batch_supported, links_supported, program_loads};
+pub use run::run_program;
 
 /// Commands of bpf(2).
 mod command {
     pub const PROG_LOAD: libc::c_int = 5;
     pub const OBJ_PIN: libc::c_int = 6;
     pub const OBJ_GET: libc::c_int = 7;
+    pub const PROG_TEST_RUN: libc::c_int = 10;
     pub const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
     pub const MAP_LOOKUP_BATCH: libc::c_int = 24;
     pub const MAP_UPDATE_BATCH: libc::c_int = 26;
