@@ -67,7 +67,8 @@ impl Planner {
     /// Every Service that was applied or waits for room, in no particular order. Those a complete
     /// picture does not name have vanished.
     pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
-        self.applied.keys().chain(self.waiting.keys())
+        let only_waiting = self.waiting.keys().filter(|name| !self.applied.contains_key(*name));
+        self.applied.keys().chain(only_waiting)
     }
 
     /// Everything that is rejected now.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lb_testbed::{Agent, Probe};
 use serde_json::{Value, json};
 
-use crate::stage::{MAIN, Stage, inspect, service, until};
+use crate::stage::{MAIN, Stage, inspect, service, service_of, until};
 
 const WEB: &str = "default/web:http";
 const REQUESTS: u64 = 7;
@@ -57,6 +57,38 @@ fn services_and_backends_are_shown_as_the_manifests_have_them() {
     assert_eq!(status(&agent, "tables", "table", "SERVICES", "used"), 1);
     assert_eq!(status(&agent, "tables", "table", "BACKENDS", "used"), 2);
     assert_eq!(status(&agent, "tables", "table", "FRONTENDS_V4", "used"), 3);
+}
+
+#[test]
+fn algorithm_and_weights_are_followed_as_annotations_change() {
+    let stage = Stage::new(2).with("node1", "one").with("node2", "two");
+    let spec = "type: NodePort, clusterIP: 10.96.0.10, ports: [{name: http, port: 80, nodePort: \
+                30080}]";
+    let write = |annotations: &str, weights: &str| {
+        let metadata = format!("name: web, annotations: {{{annotations}}}");
+        let slices = stage.endpoints("web", &["one", "two"]).replace(
+            "labels:",
+            &format!("annotations: {{sluice.dev/weights: '{weights}'}}, labels:"),
+        );
+        stage.write(MAIN, &[service_of(&metadata, spec, ""), slices]);
+    };
+    write("", "1");
+    let agent = stage.start("node1");
+    let shown = |algorithm: &str, slots: u32, weights: [u16; 2]| {
+        let wanted = json!({"service": WEB, "algorithm": algorithm, "hash_table_slots": slots,
+                            "weights": weights});
+        let so = || rows(&inspect(&agent, "services"), &wanted).len() == 1;
+        assert!(until(so).is_some(), "{wanted} in {:#}", inspect(&agent, "services"));
+    };
+    shown("maglev", 809, [1, 1]);
+    write("sluice.dev/algorithm: random", "1");
+    shown("random", 0, [1, 1]);
+    write("sluice.dev/algorithm: maglev", r#"{"10.244.2.2": 3}"#);
+    shown("maglev", 809, [1, 3]);
+    check(&agent, "backends", &json!({"backend": "10.244.2.2:8080", "weight": 3}), 1);
+    // What cannot be read is as if it were not there.
+    write("sluice.dev/algorithm: fastest", "many");
+    shown("maglev", 809, [1, 1]);
 }
 
 #[test]

@@ -98,6 +98,18 @@ fn a_port_used_again_goes_where_its_client_belongs_now() {
 }
 
 #[test]
+fn a_handshake_that_outlives_its_memory_goes_on_where_it_began() {
+    let mut rig = Rig::new();
+    let [parties, _] = rig.families();
+    let to = at(parties.node, NODE_PORT);
+    rig.program([with(base(&parties).affinity(TIMEOUT_S), &parties, 9_000..9_008).build()]);
+    let first = call(&mut rig, to, 40_000);
+    rig.age_affinity(Duration::from_secs(2 * u64::from(TIMEOUT_S)));
+    assert_eq!(call(&mut rig, to, 40_000), first, "the same packets again");
+    assert_eq!(call(&mut rig, to, 40_001), first, "which is remembered again");
+}
+
+#[test]
 fn an_endpoint_that_leaves_the_list_and_serves_on_returns_with_an_empty_memory() {
     let mut rig = Rig::new();
     let [parties, _] = rig.families();

@@ -119,13 +119,7 @@ pub fn choose(
         lookup::remove(&AFFINITY, &key);
     }
     let chosen = drawn(service, draw)?;
-    let entry = Affinity {
-        backend: chosen.reference,
-        seen_ns: now,
-        membership: chosen.backend.membership.into(),
-        pad: 0,
-    };
-    if !lookup::claim(&AFFINITY, &key, &entry)
+    if !lookup::claim(&AFFINITY, &key, &memory(&chosen, now))
         && let Some(entry) = lookup::find(&AFFINITY, &key)
         && let Some(earlier) = remembered(service, settings, entry, list, now)
     {
@@ -136,23 +130,41 @@ pub fn choose(
     Some(chosen)
 }
 
-/// Notes a new connection of a client to the backend that a flow from the same port went to. False
-/// if it may not go there: under session affinity, only if that is where the client belongs.
+/// Whether a new connection from a port whose last one went to this backend may go there again, which
+/// is then noted. Under session affinity, it may not if its client belongs elsewhere now.
 #[inline(always)]
 pub fn stay(service: u32, reference: BackendRef, client: Client) -> bool {
     let Some(settings) = lookup::settings(service) else { return false };
     if settings.flags & flags::AFFINITY == 0 {
         return true;
     }
+    let Some(chosen) = recall(service, reference, 0) else { return false };
     let key = affinity_key(service, client);
     let now = helper::now_ns();
-    let own = lookup::find(&AFFINITY, &key).is_some_and(|entry| {
-        entry.backend == reference && remembered(service, settings, entry, 0, now).is_some()
-    });
-    if own {
-        lookup::seen(&AFFINITY, &key, now);
+    if let Some(entry) = lookup::find(&AFFINITY, &key)
+        && remembered(service, settings, entry, 0, now).is_some()
+    {
+        let own = entry.backend == reference;
+        if own {
+            lookup::seen(&AFFINITY, &key, now);
+        }
+        return own;
     }
-    own
+    // As good a choice as any; and the second packet of a handshake must not be sent elsewhere
+    // than the first, whatever has become of the memory in between.
+    _ = lookup::put(&AFFINITY, &key, &memory(&chosen, now));
+    true
+}
+
+/// What is remembered of a choice.
+#[inline(always)]
+fn memory(chosen: &Chosen, now: u64) -> Affinity {
+    Affinity {
+        backend: chosen.reference,
+        seen_ns: now,
+        membership: chosen.backend.membership.into(),
+        pad: 0,
+    }
 }
 
 /// The backend of a client's memory, if that has neither run out nor been ended, and the backend

@@ -183,6 +183,7 @@ fn a_table_that_finds_no_room_leaves_the_service_its_list_until_there_is_room() 
           to spread them by hash"]
     );
     assert_eq!(bench.plan(both()), "", "nothing becomes free, nothing is tried");
+    assert_eq!(bench.planner.names().count(), 2);
 
     bench.plan([gone("a")]);
     bench.settle();
