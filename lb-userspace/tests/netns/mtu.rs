@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use lb_testbed::{Agent, Families, Probe};
 
-use crate::stage::{MAIN, Stage, service_of, until};
+use crate::stage::{MAIN, Stage, inspect, service_of, until};
 
 const HTTP: u16 = 30_080;
 const DNS: u16 = 30_053;
@@ -65,7 +65,7 @@ fn a_download_finds_its_way_through_a_narrow_link_beyond_us() {
 
 #[test]
 fn a_download_finds_its_way_where_we_are_the_ones_before_the_narrow_link() {
-    let (stage, _agents) = stage();
+    let (stage, [_near, far]) = stage();
     for node in ["node1", "node2"] {
         for (network, is_v4) in [("203.0.113.0/24", true), ("2001:db8:113::/64", false)] {
             let via: IpAddr = if is_v4 { "192.168.50.1" } else { "fd00:50::1" }.parse().unwrap();
@@ -75,6 +75,10 @@ fn a_download_finds_its_way_where_we_are_the_ones_before_the_narrow_link() {
         }
     }
     downloads(&stage, "a narrow route from the nodes");
+    // Where the backend is elsewhere nobody but us can have told it.
+    let counters = inspect(&far, "status")["counters"].clone();
+    let told = counters.as_array().unwrap().iter().find(|row| row["counter"] == "drop_too_big");
+    assert!(told.unwrap()["value"].as_u64() > Some(0), "{counters}");
 }
 
 #[test]

@@ -180,8 +180,12 @@ impl Links {
     /// Adds a route by way of a neighbour that packets of no more than so many bytes fit, in place of
     /// one that is there.
     pub async fn narrow_route(&self, to: IpNet, via: IpAddr, mtu: u32) -> Result<()> {
+        /// Bit of the MTU among the metrics that are locked: others do not bind who forwards.
+        const MTU_IS_LOCKED: u32 = 1 << 2;
+
         let mut message = route(to, Some(via))?;
-        message.attributes.push(RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+        let metrics = vec![RouteMetric::Lock(MTU_IS_LOCKED), RouteMetric::Mtu(mtu)];
+        message.attributes.push(RouteAttribute::Metrics(metrics));
         let request = self.handle.route().add(message).replace();
         request.execute().await.during("add route", format_args!("{to} via {via}, MTU {mtu}"))
     }

@@ -188,7 +188,8 @@ fn of_two_rows_with_one_name_one_is_taken_out() {
         restart(&mut bench),
         "remove frontend 10.96.0.2:80/TCP\n\
          clear service 1\n\
-         clear backend 1, generation 2\n"
+         clear backend 1, generation 2\n\
+         remove VIP 10.96.0.2\n"
     );
     bench.plan(services());
     bench.settle();

@@ -113,6 +113,7 @@ fn a_frontend_shared_or_handed_on_needs_no_second_entry() {
     assert_eq!(
         text,
         "remove frontend 10.96.0.1:80/TCP\n\
+         remove VIP 10.96.0.1\n\
          put frontend IPv4 NodePort 1/TCP: service 0, NodePort\n"
     );
 }
