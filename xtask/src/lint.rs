@@ -1,6 +1,9 @@
 //! `cargo xtask lint`: formatting, and clippy for what runs here and for what the kernel runs.
 
-use crate::{build_ebpf, command, setup, test::PRIVILEGED_TESTS};
+use crate::{
+    build_ebpf, command, setup,
+    test::{API_SERVER_TESTS, PRIVILEGED_TESTS},
+};
 use anyhow::Result;
 
 /// The verb.
@@ -32,6 +35,6 @@ pub fn run() -> Result<()> {
 fn host(targets: &[&str], lints: &[&str]) -> Result<()> {
     let mut clippy = command::cargo();
     clippy.args(["clippy", "--locked", "--workspace"]).args(targets);
-    clippy.args(["--features", PRIVILEGED_TESTS]);
+    clippy.args(["--features", PRIVILEGED_TESTS, "--features", API_SERVER_TESTS]);
     command::run(clippy.args(["--", "-D", "warnings"]).args(lints))
 }

@@ -22,6 +22,8 @@ use std::{
 /// Features without which cargo does not so much as build the tests above the first rung.
 pub const PRIVILEGED_TESTS: &str = "lb-userspace/privileged,lb-testbed/privileged";
 
+/// The feature of those that also need the programs of a real API server.
+pub const API_SERVER_TESTS: &str = "lb-userspace/k8slab";
 /// The setting with the folder of a real API server's programs, also for the tests themselves.
 const K8SLAB: &str = "SLUICE_K8SLAB";
 /// What such a folder holds.
@@ -177,7 +179,7 @@ fn api_server(args: &Args, tally: &mut Tally) -> Result<()> {
     let programs = ["--bin", "sluice", "--bin", "lb-testbed", "--example", "reflector"];
     prepare(profile, &programs)?;
     let mut cargo = with_privileged("test");
-    cargo.args(profile).args(["--features", "lb-userspace/k8slab", "--test", "k8slab"]);
+    cargo.args(profile).args(["--features", API_SERVER_TESTS, "--test", "k8slab"]);
     cargo.args(["--", "--test-threads=1"]);
     if args.measure {
         cargo.args(["--ignored", "--nocapture"]);
