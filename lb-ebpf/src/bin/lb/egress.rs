@@ -32,8 +32,8 @@ impl Direction for Egress {
         if packet.accepts_connection() && track::client_has_left::<F>(&key, flow) {
             // A connection that began without us: the client calls the pod itself, from a port that
             // it used through a frontend before. Had it come through one, the flow would be open.
-            track::end::<F>(&track::first_key::<F>(&key, flow), flow.id);
-            return Ok(Verdict::Pass);
+            track::part::<F>(&key, flow);
+            return Ok(Verdict::Unknown);
         }
         let to = Rewrite {
             source: flow.source,

@@ -90,7 +90,7 @@ impl<F: Tables> Entry<F> {
         let lock = LOCKS.get_ptr_mut(id & (limits::LOCKS - 1))?;
         // SAFETY: a lock in a map's value, held over nothing but loads and stores inside the
         // element, which are aligned.
-        let from = unsafe {
+        unsafe {
             bpf_spin_lock(lock.cast());
             let same = core::ptr::read_volatile(&raw const (*self.0).id) == id;
             let from = core::ptr::read_volatile(&raw const (*self.0).life);
@@ -100,8 +100,7 @@ impl<F: Tables> Entry<F> {
             }
             bpf_spin_unlock(lock.cast());
             moves.then_some(from)
-        };
-        from
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     ingress::{Fresh, Known, New},
     log::trace,
     skb::Skb,
-    track::Take,
+    track::{self, Take},
 };
 
 const TC_ACT_SHOT: i32 = 2;
@@ -116,6 +116,10 @@ macro_rules! for_family {
             }
             if action == UNKNOWN {
                 action = $reply(ctx);
+                if action == UNKNOWN {
+                    track::end_parted::<$family>();
+                    action = TC_ACT_UNSPEC;
+                }
             }
             if action == OTHER {
                 action = $out_icmp(ctx);

@@ -314,12 +314,21 @@ pub fn begins_anew<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool {
     Sides { protocol: key.protocol, client: flow.state, backend }.begins_anew()
 }
 
-/// Ends a known flow, met in its client's direction.
+/// Notes that a known flow is to be ended, whichever direction it was met in. Not done on the spot:
+/// it does not fit the stack beside what is done with a packet.
 #[inline(always)]
-pub fn end<F: Take>(key: &FlowKeyOf<F>, id: u32) {
+pub fn part<F: Tables>(key: &FlowKeyOf<F>, flow: &FlowOf<F>) {
     if let Some(room) = lookup::scratch::<F>() {
-        room.ending = *key;
-        F::end(id);
+        room.ending = first_key::<F>(key, flow);
+        room.stale = flow.id;
+    }
+}
+
+/// Ends the flow that [`part`] noted.
+#[inline(always)]
+pub fn end_parted<F: Take>() {
+    if let Some(room) = lookup::scratch::<F>() {
+        F::end(room.stale);
     }
 }
 
