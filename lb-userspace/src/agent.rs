@@ -101,10 +101,10 @@ pub async fn run(config: Config) -> Result<()> {
     let ports = Ports::new(&capacities(&config), Box::new(Datapath::new(move || counters.read())));
     // Dropped when this function ends, and with it the thread.
     let (_working, until) = std::sync::mpsc::channel();
-    let (flows, snat_ports) = (loaded.flows, config.snat_ports);
+    let (flows, snat_ports, seen) = (loaded.flows, config.snat_ports, ports.upkeep_metrics.clone());
     thread::Builder::new()
         .name("upkeep".into())
-        .spawn(move || upkeep::run(flows, snat_ports, &until))?;
+        .spawn(move || upkeep::run(flows, snat_ports, &seen, &until))?;
 
     let reconciler = Reconciler::new(Parts {
         tables: loaded.tables,

@@ -20,6 +20,7 @@ use crate::{
         services::{self, Services},
     },
     task::ready::Ready,
+    upkeep,
 };
 
 /// What rooms and servers share.
@@ -28,6 +29,7 @@ pub(super) struct Ports {
     pub(super) ready: Arc<Ready>,
     pub(super) loop_metrics: reconcile::Metrics,
     pub(super) kernel_metrics: kernel::Metrics,
+    pub(super) upkeep_metrics: upkeep::Metrics,
     probes: Probes,
     service_metrics: services::Metrics,
     registry: Registry,
@@ -41,10 +43,20 @@ impl Ports {
         let probes = Probes::new(&mut registry, Arc::clone(&pulse), Arc::clone(&ready));
         let loop_metrics = reconcile::Metrics::new(&mut registry, capacities, SystemTime::now());
         let kernel_metrics = kernel::Metrics::new(&mut registry);
+        let upkeep_metrics = upkeep::Metrics::new(&mut registry);
         let service_metrics = services::Metrics::new(&mut registry);
         registry.register_collector(datapath);
         registry.register_collector(Box::new(Process));
-        Self { pulse, ready, loop_metrics, kernel_metrics, probes, service_metrics, registry }
+        Self {
+            pulse,
+            ready,
+            loop_metrics,
+            kernel_metrics,
+            upkeep_metrics,
+            probes,
+            service_metrics,
+            registry,
+        }
     }
 
     /// Told by whoever follows the Node.

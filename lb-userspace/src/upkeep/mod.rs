@@ -4,6 +4,8 @@
 //!
 //! Nothing depends on it: while no agent runs, every new flow looks at a few others.
 
+mod metrics;
+
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
@@ -13,6 +15,7 @@ use std::{
 
 use tracing::{debug, info, warn};
 
+pub use self::metrics::Metrics;
 use crate::maps::{FlowTables, PoolFill};
 
 /// Between two looks at all flows: short beside the shortest timeout.
@@ -21,7 +24,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 const POOLS: u32 = 6;
 
 /// Works until the other end of `until` is gone. `range`: first and last source port.
-pub fn run(mut tables: FlowTables, range: (u16, u16), until: &Receiver<()>) {
+pub fn run(mut tables: FlowTables, range: (u16, u16), metrics: &Metrics, until: &Receiver<()>) {
     let mut scarce = BTreeSet::new();
     for round in 1u32.. {
         if until.recv_timeout(SWEEP) != Err(RecvTimeoutError::Timeout) {
@@ -32,7 +35,10 @@ pub fn run(mut tables: FlowTables, range: (u16, u16), until: &Receiver<()>) {
         }
         if round.is_multiple_of(POOLS) {
             match tables.tend_pools(range) {
-                Ok(pools) => scarce = tell(&pools, scarce),
+                Ok(pools) => {
+                    metrics.saw(&pools);
+                    scarce = tell(&pools, scarce);
+                }
                 Err(error) => debug!("looking at source ports: {error}"),
             }
         }
