@@ -119,7 +119,6 @@ pub async fn run(config: Config) -> Result<()> {
     });
     let followed = source::open(&config, &events, ports.eligible()).await?;
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    tasks.spawn(async { reconciler.run(inbox).await.context("writing the tables") });
     tasks.spawn(async { network.run().await.context("following this node's network") });
     tasks.spawn(source::forward(net, Event::NodeNet, events.clone()));
     let attaching = attach::Attaching {
@@ -140,10 +139,14 @@ pub async fn run(config: Config) -> Result<()> {
     if let Some(reader) = loaded.kernel_log {
         thread::Builder::new().name("kernel-log".into()).spawn(|| reader.run())?;
     }
-    // The first task to end ends the agent: the loop after a signal, any other by failing.
-    let ended = tasks.join_next().await;
+    // The loop ends after a signal, a task only by failing; and every task fails once the loop is
+    // gone, so that it is asked first.
+    tokio::select! {
+        biased;
+        ended = reconciler.run(inbox) => ended.context("writing the tables")?,
+        Some(ended) = tasks.join_next() => ended??,
+    }
     tasks.abort_all();
-    ended.transpose()?.transpose()?;
     info!("stopped; programs and tables stay in place");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! An agent that is killed while everybody calls.
+//! An agent that is killed while everybody calls, and one that is told to end.
 
 use std::{thread, time::Duration};
 
@@ -86,6 +86,21 @@ fn an_agent_killed_and_started_again_costs_no_connection_and_catches_up() {
     assert_eq!(index_of(&services, "default/gone:http"), None);
     stage.assert_who("caller", "10.96.0.12:80", Some(&["two"]));
     stage.assert_who("caller", "10.96.0.11:80", None);
+}
+
+#[test]
+fn an_agent_that_is_told_to_end_does_so_without_a_complaint() {
+    let stage = Stage::new(1).with("node1", "one");
+    stage.write(MAIN, &[service("web", &format!("clusterIP: 10.96.0.10, {HTTP_PORT}"))]);
+    // Whoever follows the loop ends when it does: none may be faster to complain of that.
+    for round in 0..8 {
+        let agent = stage.start("node1");
+        let log = agent.log().to_owned();
+        let status = agent.stop().unwrap();
+        let log = std::fs::read_to_string(log).unwrap();
+        assert!(status.success(), "{status} in round {round}: {log}");
+        assert!(log.ends_with("stopped; programs and tables stay in place\n"), "{log}");
+    }
 }
 
 fn now_ns() -> u64 {
