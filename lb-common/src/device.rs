@@ -19,4 +19,7 @@ pub struct Device {
 pub mod flags {
     /// XDP runs here natively, so XDP may also send a frame out here.
     pub const XDP: u32 = 1 << 0;
+    /// Pods are behind it: who sends here is inside the cluster, and what leaves here is delivered
+    /// through the host's stack (`--pod-interfaces`).
+    pub const PODS: u32 = 1 << 1;
 }

@@ -73,7 +73,8 @@ impl Attaching {
         for error in self.dataplane.drop_other_versions() {
             warn!("{}", Causes(&error));
         }
-        let (services, devices) = (now.services.unwrap_or_default(), now.devices.len());
+        let services = now.services.unwrap_or_default();
+        let devices = now.devices.values().filter(|device| !device.pods).count();
         info!("programmed: {services} services, {devices} devices");
         if devices == 0 {
             warn!(
@@ -89,6 +90,7 @@ fn external(devices: &BTreeMap<u32, DeviceNet>) -> BTreeMap<u32, ExternalDevice>
     let describe = |device: &DeviceNet| ExternalDevice {
         name: device.name.as_str().into(),
         veth: device.kind.as_deref() == Some("veth"),
+        pods: device.pods,
     };
     devices.iter().map(|(ifindex, device)| (*ifindex, describe(device))).collect()
 }

@@ -42,6 +42,8 @@ pub struct ExternalDevice {
     pub name: Arc<str>,
     /// It is one end of a veth pair.
     pub veth: bool,
+    /// Pods are behind it. XDP is not for such: what pods send has no complete checksum.
+    pub pods: bool,
 }
 
 /// Name of the mode in which the driver runs XDP.
@@ -75,12 +77,20 @@ impl XdpMode {
 const FILTER_PRIORITY: u16 = 0x51ce;
 const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x51ce);
 
+/// A device that carries our programs.
+#[derive(Debug)]
+struct Attached {
+    name: Arc<str>,
+    /// One of [`XDP_MODES`].
+    xdp: &'static str,
+}
+
 /// The devices that carry our programs.
 #[derive(Debug)]
 pub struct Devices {
     mode: XdpMode,
     tcx: bool,
-    attached: BTreeMap<u32, Arc<str>>,
+    attached: BTreeMap<u32, Attached>,
     /// Those on which XDP runs in the driver.
     native: BTreeSet<u32>,
     /// Devices whose driver has refused XDP, so that it is said and tried once.
@@ -103,10 +113,8 @@ impl Devices {
 
     /// How many devices carry our programs, by where XDP runs there.
     pub fn counts(&self) -> [(&'static str, usize); 3] {
-        let (all, native) = (self.attached.len(), self.native.len());
-        let (generic, off) =
-            if self.mode == XdpMode::Generic { (all - native, 0) } else { (0, all - native) };
-        [(NATIVE, native), (GENERIC, generic), (OFF, off)]
+        let running = |wanted| self.attached.values().filter(|one| one.xdp == wanted).count();
+        XDP_MODES.map(|mode| (mode, running(mode)))
     }
 
     /// Makes the given devices, by ifindex, the ones that carry our programs. What fails is left
@@ -123,7 +131,10 @@ impl Devices {
                 continue;
             }
             match self.attach(programs, pins, ifindex, device) {
-                Ok(()) => _ = self.attached.insert(ifindex, Arc::clone(&device.name)),
+                Ok(xdp) => {
+                    let name = Arc::clone(&device.name);
+                    self.attached.insert(ifindex, Attached { name, xdp });
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -132,7 +143,7 @@ impl Devices {
         for ifindex in &gone {
             self.refused.remove(ifindex);
             self.native.remove(ifindex);
-            if let Some(name) = self.attached.remove(ifindex) {
+            if let Some(Attached { name, .. }) = self.attached.remove(ifindex) {
                 info!(device = %name, ifindex, "device left: programs taken off");
                 self.remove_filters(&name);
             }
@@ -143,13 +154,14 @@ impl Devices {
         errors
     }
 
+    /// Returns the mode in which XDP runs there now.
     fn attach(
         &mut self,
         programs: &mut Programs,
         pins: &Pins,
         ifindex: u32,
         device: &ExternalDevice,
-    ) -> Result<(), Error> {
+    ) -> Result<&'static str, Error> {
         let name = &*device.name;
         for hook in Hook::TC {
             if self.tcx {
@@ -166,7 +178,7 @@ impl Devices {
         }
         let tc = if self.tcx { "tcx" } else { "clsact" };
         info!(device = name, ifindex, tc, xdp, "programs attached");
-        Ok(())
+        Ok(xdp)
     }
 
     /// Returns the mode in which XDP runs there now.
@@ -178,7 +190,7 @@ impl Devices {
         device: &ExternalDevice,
     ) -> Result<&'static str, Error> {
         let name = &*device.name;
-        let attachment = self.mode.attachment(device.veth);
+        let attachment = self.mode.attachment(device.veth).filter(|_| !device.pods);
         for other in
             MODES.into_iter().filter(|mode| attachment.is_none_or(|(ours, _)| ours != *mode))
         {

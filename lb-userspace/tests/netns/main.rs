@@ -17,6 +17,7 @@ mod inspection;
 mod manifests;
 mod mtu;
 mod outside;
+mod paths;
 mod policies;
 mod refusals;
 mod restart;

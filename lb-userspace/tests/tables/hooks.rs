@@ -45,7 +45,7 @@ fn tc_filters(direction: &str) -> String {
 
 /// The device, as if it were no veth: so that `auto` tries XDP.
 fn eth0(ifindex: u32) -> BTreeMap<u32, ExternalDevice> {
-    [(ifindex, ExternalDevice { name: "eth0".into(), veth: false })].into()
+    [(ifindex, ExternalDevice { name: "eth0".into(), veth: false, pods: false })].into()
 }
 
 #[test]

@@ -8,7 +8,9 @@
 mod choose;
 mod listing;
 
-pub use choose::{Address, DeviceNet, Link, Listing, LocalAddress, NodeNet, Route, Selection};
+pub use choose::{
+    Address, DeviceNet, External, Link, Listing, LocalAddress, NodeNet, Route, Selection,
+};
 
 use std::{
     collections::BTreeSet,
