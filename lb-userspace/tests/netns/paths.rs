@@ -19,9 +19,12 @@ struct Ways {
     _host: Worker,
 }
 
-fn ways(arguments: &[&str]) -> Ways {
+fn stage() -> Stage {
     let stage = Stage::of(Families::Both, 2).with("node1", "near").with("node1", "caller");
-    let stage = stage.with("node2", "far");
+    stage.with("node2", "far")
+}
+
+fn ways(stage: Stage, arguments: &[&str]) -> Ways {
     let host = stage.cluster.serve("node1", &[HTTP], &[DNS]).unwrap();
     let mut documents = Vec::new();
     for (backend, number) in BACKENDS {
@@ -93,7 +96,7 @@ const FAMILIES: [bool; 2] = [true, false];
 
 #[test]
 fn what_no_socket_hook_saw_is_translated_at_the_pods_device() {
-    let ways = ways(&["--pod-interfaces", "pod*"]);
+    let ways = ways(stage(), &["--pod-interfaces", "pod*"]);
     for is_v4 in FAMILIES {
         let caller = ways.stage.address("caller", is_v4).unwrap();
         let node = ways.stage.address("node1", is_v4).unwrap();
@@ -111,7 +114,7 @@ fn what_no_socket_hook_saw_is_translated_at_the_pods_device() {
 
 #[test]
 fn without_devices_of_pods_what_no_socket_hook_saw_goes_by_untouched() {
-    let ways = ways(&[]);
+    let ways = ways(stage(), &[]);
     for is_v4 in FAMILIES {
         let to = (cluster_ip(10, is_v4), 80).into();
         let probe = Probe::tcp(to).timeout(std::time::Duration::from_millis(300));
@@ -123,7 +126,7 @@ fn without_devices_of_pods_what_no_socket_hook_saw_goes_by_untouched() {
 #[test]
 fn pods_and_nodes_reach_every_backend_by_cluster_ip_and_by_the_nodes_own_ports() {
     for arguments in [&[][..], &["--pod-interfaces", "pod*"]] {
-        let ways = ways(arguments);
+        let ways = ways(stage(), arguments);
         for is_v4 in FAMILIES {
             let node = ways.stage.address("node1", is_v4).unwrap();
             for (backend, number) in BACKENDS {
@@ -143,5 +146,87 @@ fn pods_and_nodes_reach_every_backend_by_cluster_ip_and_by_the_nodes_own_ports()
                 }
             }
         }
+    }
+}
+
+/// Gives a node a second way to the network of the client outside, which its answers take.
+fn second_uplink(stage: &Stage, node: &str) {
+    let netns = stage.cluster.netns(node).unwrap();
+    let router = stage.cluster.netns("router").unwrap();
+    let ways = [
+        ("192.168.51.1", "192.168.51.2", 24, "203.0.113.0/24"),
+        ("fd00:51::1", "fd00:51::2", 64, "2001:db8:113::/64"),
+    ];
+    let on = |address: &str, length: u8| format!("{address}/{length}").parse().unwrap();
+    router
+        .links(async |links| {
+            links.veth("second", "eth1", netns).await?;
+            for (gateway, _, length, _) in ways {
+                links.address("second", on(gateway, length)).await?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    netns
+        .links(async |links| {
+            links.up("eth1").await?;
+            links.settled("eth1").await?;
+            for (gateway, own, length, outside) in ways {
+                links.address("eth1", on(own, length)).await?;
+                links.route(outside.parse().unwrap(), gateway.parse().unwrap()).await?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    router.links(async |links| links.settled("second").await).unwrap();
+}
+
+#[test]
+fn answers_may_leave_by_another_device_than_the_call_came_by() {
+    let stage = stage();
+    second_uplink(&stage, "node1");
+    let ways = ways(stage, &["--interfaces", "eth*"]);
+    for is_v4 in FAMILIES {
+        let node = ways.stage.address("node1", is_v4).unwrap();
+        for (backend, number) in BACKENDS {
+            let to = (node, FIRST_NODE_PORT + u16::from(number)).into();
+            ways.check(Caller::In("client"), to, backend, None);
+        }
+    }
+}
+
+#[test]
+fn an_answer_by_a_device_without_our_programs_is_not_translated() {
+    let stage = stage();
+    second_uplink(&stage, "node1");
+    let ways = ways(stage, &["--interfaces", "eth0"]);
+    for is_v4 in FAMILIES {
+        let node = ways.stage.address("node1", is_v4).unwrap();
+        let to = (node, FIRST_NODE_PORT + 10).into();
+        let probe = Probe::tcp(to).timeout(std::time::Duration::from_millis(300));
+        assert_eq!(ways.probe(Caller::In("client"), &probe).answered(), 0, "{to}");
+    }
+}
+
+#[test]
+fn at_a_pods_device_internal_policy_and_refusals_are_those_of_the_socket() {
+    let ways = ways(stage(), &["--pod-interfaces", "pod*"]);
+    let local = service(
+        "local",
+        "clusterIP: 10.96.0.20, internalTrafficPolicy: Local, ports: [{name: http, port: 80}]",
+    );
+    let none = service("none", "clusterIP: 10.96.0.21, ports: [{name: http, port: 80}]");
+    let far = ways.stage.endpoints("local", &["far", "near"]);
+    ways.stage.write("more.yaml", &[local, none, far]);
+    ways.stage.until_who("caller", "10.96.0.20:80", Some(&["near"]));
+    let probe = |to: &str| {
+        let probe = Probe::tcp(to.parse().unwrap()).requests(24).most_failures(1);
+        ways.probe(Caller::Hidden("caller"), &probe)
+    };
+    let report = probe("10.96.0.20:80");
+    assert_eq!(report.by_pod().keys().copied().collect::<Vec<_>>(), ["near"], "{report:?}");
+    for refused in ["10.96.0.21:80", "10.96.0.20:81"] {
+        let report = probe(refused);
+        assert_eq!(report.errors, [("ECONNREFUSED".to_owned(), 1)].into(), "{refused}");
     }
 }
