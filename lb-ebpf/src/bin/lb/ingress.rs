@@ -1,5 +1,5 @@
-//! Packets arriving at an external device: new and known flows to a frontend, and the answers of
-//! backends on other nodes.
+//! Packets arriving at an external device or from a pod: new and known flows to a frontend, and
+//! the answers of backends on other nodes.
 
 use lb_common::{
     Be32, Family,
