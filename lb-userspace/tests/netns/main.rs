@@ -23,3 +23,4 @@ mod restart;
 mod room;
 mod stage;
 mod start;
+mod tampering;
