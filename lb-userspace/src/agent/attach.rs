@@ -31,6 +31,10 @@ const ATTACH_AGAIN: Duration = Duration::from_secs(5);
 /// system calls, and until then a node without its programs serves nobody.
 const AUDIT_EVERY: Duration = Duration::from_secs(10);
 
+/// Every so many of these the tables are compared with what was written, which keeps the loop from
+/// other work meanwhile; and at once when anything was taken away.
+const TABLES_EVERY: u32 = 60;
+
 /// What keeping programs attached takes.
 pub(super) struct Attaching {
     pub(super) dataplane: Dataplane,
@@ -52,7 +56,7 @@ impl Attaching {
         let (mut failed, mut is_first) = (BTreeSet::new(), true);
         let mut audits = interval_at(Instant::now() + AUDIT_EVERY, AUDIT_EVERY);
         audits.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut unrepaired = BTreeSet::new();
+        let (mut unrepaired, mut rounds) = (BTreeSet::new(), 0u32);
         loop {
             if now.complete {
                 self.ready.pass(Guard::Picture);
@@ -67,20 +71,27 @@ impl Attaching {
             }
             tokio::select! {
                 changed = self.progress.changed() => changed?,
-                _ = audits.tick() => self.audit(&mut unrepaired),
+                _ = audits.tick() => {
+                    rounds += 1;
+                    if self.audit(&mut unrepaired) || rounds.is_multiple_of(TABLES_EVERY) {
+                        self.events.send(Event::Audit).await?;
+                    }
+                }
                 () = sleep(ATTACH_AGAIN), if !failed.is_empty() => (),
             }
             now = self.progress.borrow_and_update().clone();
         }
     }
 
-    fn audit(&mut self, unrepaired: &mut BTreeSet<String>) {
+    /// Returns whether anything had to be put back.
+    fn audit(&mut self, unrepaired: &mut BTreeSet<String>) -> bool {
         let audit = self.dataplane.audit(&self.cgroup);
-        for (part, name) in audit.repaired {
+        for (part, name) in &audit.repaired {
             warn!(what = part.name(), name, "somebody took it away; it is back");
-            self.metrics.repaired(part);
+            self.metrics.repaired(*part);
         }
         warn_of_new(unrepaired, &audit.errors);
+        !audit.repaired.is_empty()
     }
 
     fn report_first(&self, now: &Programmed) {

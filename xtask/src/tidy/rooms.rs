@@ -31,7 +31,15 @@ const ROOMS: [Room; 14] = [
     Room { name: "kernel", rooms: &[], crates: &["aya"] },
     Room {
         name: "reconcile",
-        rooms: &["watch", "model", "plan", "maps", "config::NodePortAddresses", "task::grace"],
+        rooms: &[
+            "watch",
+            "model",
+            "plan",
+            "maps",
+            "config::NodePortAddresses",
+            "task::grace",
+            "telemetry::Causes",
+        ],
         crates: &["tokio"],
     },
     Room { name: "upkeep", rooms: &["maps"], crates: &["tokio"] },
