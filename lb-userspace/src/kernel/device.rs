@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use super::{
     Error,
     hook::Hook,
-    links::{self, Wanted},
+    links::{self, Held, Wanted},
     load::Programs,
     pins::Pins,
     sys::LinkTarget,
@@ -154,6 +154,50 @@ impl Devices {
         errors
     }
 
+    /// Puts back what is no longer on the devices it was put on. Adds the names of those hooks, with
+    /// the device, to `repaired`.
+    pub fn keep(
+        &self,
+        programs: &mut Programs,
+        pins: &Pins,
+        repaired: &mut Vec<String>,
+    ) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for (&ifindex, device) in &self.attached {
+            for hook in Hook::TC.into_iter().chain([Hook::XDP]) {
+                match self.keep_hook(programs, pins, ifindex, device, hook) {
+                    Ok(true) => repaired.push(format!("{} on {}", hook.program, device.name)),
+                    Ok(false) => (),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        errors
+    }
+
+    fn keep_hook(
+        &self,
+        programs: &mut Programs,
+        pins: &Pins,
+        ifindex: u32,
+        device: &Attached,
+        hook: Hook,
+    ) -> Result<bool, Error> {
+        let name = &*device.name;
+        let (pin, flags) = if hook != Hook::XDP {
+            if !self.tcx {
+                return attach_filter(programs, hook, name).map(|held| held == Held::Attached);
+            }
+            (tc_pin(ifindex, hook), 0)
+        } else {
+            let attachment = self.mode.attachment(false).filter(|_| device.xdp != OFF);
+            let Some((mode, flags)) = attachment else { return Ok(false) };
+            (xdp_pin(ifindex, mode), flags)
+        };
+        let wanted = device_link(hook, &pin, ifindex, name, flags);
+        links::keep(pins, programs.descriptor(hook)?, programs.id(hook)?, &wanted)
+    }
+
     /// Returns the mode in which XDP runs there now.
     fn attach(
         &mut self,
@@ -165,7 +209,7 @@ impl Devices {
         let name = &*device.name;
         for hook in Hook::TC {
             if self.tcx {
-                let pin = format!("{}-{ifindex}", hook.program);
+                let pin = tc_pin(ifindex, hook);
                 let wanted = device_link(hook, &pin, ifindex, name, 0);
                 links::hold(pins, programs.descriptor(hook)?, &wanted)?;
             } else {
@@ -239,6 +283,10 @@ impl Devices {
     }
 }
 
+fn tc_pin(ifindex: u32, hook: Hook) -> String {
+    format!("{}-{ifindex}", hook.program)
+}
+
 fn xdp_pin(ifindex: u32, mode: &str) -> String {
     format!("{}-{ifindex}-{mode}", Hook::XDP.program)
 }
@@ -260,16 +308,18 @@ fn direction(hook: Hook) -> TcAttachType {
 
 /// Puts a program into its filter, making the filter if there is none. The filter stays when the
 /// agent ends.
-fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<(), Error> {
+fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<Held, Error> {
     let failed = |source| Error::Filter { program: hook.program, target: name.to_owned(), source };
     if let Err(error) = qdisc_add_clsact(name) {
         debug!(device = name, "adding clsact: {error}");
     }
     let classifier = programs.classifier(hook)?;
     let filter = our_filter(hook, name).map_err(|source| failed(source.into()))?;
+    let mut held = Held::Replaced;
     let id = classifier
         .attach_to_link(filter)
         .or_else(|_| {
+            held = Held::Attached;
             let options =
                 NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
             let options = TcAttachOptions::Netlink(options);
@@ -277,7 +327,7 @@ fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<(), 
         })
         .map_err(failed)?;
     std::mem::forget(classifier.take_link(id).map_err(failed)?);
-    Ok(())
+    Ok(held)
 }
 
 fn our_filter(hook: Hook, name: &str) -> std::io::Result<SchedClassifierLink> {

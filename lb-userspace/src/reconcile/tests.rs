@@ -20,6 +20,8 @@ use crate::{
     watch::{DeviceNet, News, NodeNews, netdev::LocalAddress},
 };
 
+mod audit;
+
 /// A loop with tables that the test can look at, and the far ends of its channels.
 struct Bench {
     reconciler: Reconciler<FakeTables>,

@@ -24,3 +24,4 @@ mod restart;
 mod room;
 mod stage;
 mod start;
+mod tampering;
