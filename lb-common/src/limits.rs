@@ -30,7 +30,7 @@ pub const SOURCE_RANGES: u32 = 1 << 14;
 /// Entries of `NODE_ADDRESSES`: a node with more addresses than this is not one we have met.
 pub const NODE_ADDRESSES: u32 = 1 << 10;
 /// Entries of `DEVICES`.
-pub const DEVICES: u32 = 1 << 8;
+pub const DEVICES: u32 = 1 << 11;
 
 /// Entries of `FRAGMENTS`: datagrams in fragments under way, each for the blink of an eye.
 pub const FRAGMENTS: u32 = 1 << 12;

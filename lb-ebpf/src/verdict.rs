@@ -21,6 +21,8 @@ pub enum Verdict {
     LeaveToTc(Counter),
     /// Rewritten, out of the device with this ifindex.
     Send(u32),
+    /// Rewritten, in at the far end of the device with this ifindex; only at tc.
+    PutIn(u32),
     /// Made into its own answer, out of the device it came by.
     Back,
     /// Untouched, to be made into this answer; counted.

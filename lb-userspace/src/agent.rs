@@ -111,6 +111,7 @@ pub async fn run(config: Config) -> Result<()> {
         capacities: capacities(&config),
         node: Node { name: Arc::clone(&config.node_name), zone: None },
         node_port_addresses: config.node_port_addresses.clone(),
+        direct_delivery: config.direct_delivery,
         grace,
         programmed,
         severed,
@@ -223,6 +224,7 @@ fn program_flags(config: &Config, features: &Features) -> u32 {
         (config.external_cluster_ip, flags::EXTERNAL_CLUSTER_IP),
         (config.vip_ping, flags::VIP_PING),
         (config.reject_unused_ports, flags::REJECT_UNUSED_PORTS),
+        (config.direct_delivery, flags::DIRECT_DELIVERY),
         (features.has(Feature::SetRetval), flags::SET_RETVAL),
     ];
     options.iter().filter(|(on, _)| *on).fold(0, |set, (_, flag)| set | flag)

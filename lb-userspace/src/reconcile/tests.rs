@@ -43,6 +43,7 @@ impl Bench {
             capacities,
             node: Node { name: "n1".into(), zone: None },
             node_port_addresses: NodePortAddresses { all: true, ..Default::default() },
+            direct_delivery: false,
             grace,
             programmed,
             severed,
@@ -123,7 +124,7 @@ fn network(addresses: &[&str]) -> Event {
         source_v6: None,
     };
     let devices = [(7, device)].into();
-    Event::NodeNet(NodeNet { addresses, devices, rejections: Vec::new() })
+    Event::NodeNet(NodeNet { addresses, devices, ..NodeNet::default() })
 }
 
 #[test]

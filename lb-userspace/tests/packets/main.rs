@@ -7,6 +7,7 @@ mod affinity;
 mod answers;
 mod caller;
 mod conformance;
+mod direct;
 mod ending;
 mod errors;
 mod external;

@@ -132,7 +132,12 @@ impl Rig {
             source_v6: V6::narrow(of(true).unwrap().into()),
             flags: lb_common::device::flags::XDP,
         };
-        let plan = self.planner.plan_node(&addresses, &BTreeMap::from([(self.ifindex, device)]));
+        // The bridge that the pods are on, for whom packets are handed to.
+        let node = self.cluster.netns(NODE).unwrap();
+        let bridge = inside(node, || nix::net::if_::if_nametoindex("cni0").unwrap());
+        let direct = Device { flags: lb_common::device::flags::DIRECT, ..Device::default() };
+        let devices = BTreeMap::from([(self.ifindex, device), (bridge, direct)]);
+        let plan = self.planner.plan_node(&addresses, &devices);
         self.perform(plan);
     }
 
@@ -206,8 +211,13 @@ impl Rig {
 
     /// What the node's external device takes.
     pub fn set_mtu(&self, bytes: u32) {
+        self.set_mtu_of("eth0", bytes);
+    }
+
+    /// What a device of the node takes.
+    pub fn set_mtu_of(&self, device: &str, bytes: u32) {
         let node = self.cluster.netns(NODE).unwrap();
-        node.links(async |links| links.mtu("eth0", bytes).await).unwrap();
+        node.links(async |links| links.mtu(device, bytes).await).unwrap();
     }
 
     /// How often something was counted.

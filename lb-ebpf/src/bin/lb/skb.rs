@@ -9,7 +9,8 @@ use aya_ebpf::{
     EbpfContext,
     helpers::generated::{
         bpf_csum_diff, bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
-        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_redirect_peer, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data,
+        bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -88,6 +89,13 @@ impl Skb {
         let params = (&raw mut self.next_hop).cast();
         // SAFETY: the parameters have the layout and size of the kernel's structure.
         unsafe { bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32 }
+    }
+
+    /// Puts the packet in at the far end of a device, in another network namespace.
+    #[inline(always)]
+    pub fn redirect_to_peer(&self, ifindex: u32) -> i32 {
+        // SAFETY: takes two numbers.
+        unsafe { bpf_redirect_peer(ifindex, 0) as i32 }
     }
 
     /// Sends the packet back to where it came from.

@@ -45,6 +45,7 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
         Verdict::Back => skb.turn_back(),
         Verdict::Pass | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
         Verdict::Send(ifindex) => skb.redirect_to_neighbour(ifindex),
+        Verdict::PutIn(ifindex) => skb.redirect_to_peer(ifindex),
         Verdict::Drop(counter) => {
             trace!(&skb.ctx, "tc drop {}", counter.label());
             TC_ACT_SHOT

@@ -34,6 +34,10 @@ pub struct Link {
     pub loopback: bool,
     /// It is switched on.
     pub up: bool,
+    /// It is a port of a bridge or another device.
+    pub port: bool,
+    /// What it belongs to, its other end as a rule, is in another network namespace.
+    pub reaches_out: bool,
 }
 
 /// An address of a link.
@@ -83,6 +87,8 @@ pub struct NodeNet {
     pub addresses: BTreeMap<IpAddr, LocalAddress>,
     /// External devices by ifindex.
     pub devices: BTreeMap<u32, DeviceNet>,
+    /// Devices that pods may be behind, by ifindex.
+    pub pods: BTreeMap<u32, PodSide>,
     /// Devices that were asked for and are not there or cannot be used.
     pub rejections: Vec<Rejection>,
 }
@@ -111,6 +117,27 @@ pub struct DeviceNet {
     pub source_v4: Option<Ipv4Addr>,
     /// Source of IPv6 flows that leave by it.
     pub source_v6: Option<Ipv6Addr>,
+}
+
+/// What kind of device pods are behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PodSide {
+    /// A bridge.
+    Bridge,
+    /// One end of a veth pair, the other one in another network namespace.
+    Veth,
+}
+
+impl PodSide {
+    /// Whether pods may be behind a link that is not external. What is a port is reached by way of
+    /// what it is a port of.
+    fn of(link: &Link) -> Option<Self> {
+        match link.kind.as_deref() {
+            Some("bridge") if link.ethernet && !link.port => Some(Self::Bridge),
+            Some("veth") if link.reaches_out && !link.port => Some(Self::Veth),
+            _ => None,
+        }
+    }
 }
 
 impl NodeNet {
@@ -149,6 +176,8 @@ impl NodeNet {
                 });
             }
         }
+        let pods = listing.links.iter().filter(|link| !net.devices.contains_key(&link.index));
+        net.pods = pods.filter_map(|link| Some((link.index, PodSide::of(link)?))).collect();
         net.rejections.extend(unmatched(listing, selection));
         net
     }
@@ -230,7 +259,15 @@ mod tests {
 
     fn link(index: u32, name: &str) -> Link {
         let (ethernet, loopback) = (!name.starts_with("tun") && name != "lo", name == "lo");
-        Link { index, name: name.to_owned(), kind: None, ethernet, loopback, up: true }
+        Link {
+            index,
+            name: name.to_owned(),
+            kind: None,
+            ethernet,
+            loopback,
+            up: true,
+            ..Link::default()
+        }
     }
 
     fn address(link: u32, text: &str) -> Address {

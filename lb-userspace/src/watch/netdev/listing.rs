@@ -55,10 +55,14 @@ fn link(message: &LinkMessage) -> Link {
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         loopback: message.header.flags.contains(LinkFlags::Loopback),
         up: message.header.flags.contains(LinkFlags::Up),
+        port: false,
+        reaches_out: false,
     };
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Controller(_) => link.port = true,
+            LinkAttribute::LinkNetNsId(_) => link.reaches_out = true,
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),

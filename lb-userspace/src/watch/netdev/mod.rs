@@ -8,7 +8,9 @@
 mod choose;
 mod listing;
 
-pub use choose::{Address, DeviceNet, Link, Listing, LocalAddress, NodeNet, Route, Selection};
+pub use choose::{
+    Address, DeviceNet, Link, Listing, LocalAddress, NodeNet, PodSide, Route, Selection,
+};
 
 use std::{
     collections::BTreeSet,
