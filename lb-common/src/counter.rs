@@ -55,6 +55,8 @@ counters! {
     XdpPartialChecksum = "xdp_partial_checksum",
     /// Packets XDP left to tc: no neighbour yet, or a route only the stack can finish.
     XdpRoute = "xdp_route",
+    /// Packets XDP left to tc: to be answered, and larger than the first buffer.
+    XdpParts = "xdp_parts",
     /// Packets XDP left to tc: for a pod on this node, to whose device tc hands them.
     XdpDirect = "xdp_direct",
     /// Packets handed to the device of a pod on this node, past the stack.

@@ -225,6 +225,7 @@ fn program_flags(config: &Config, features: &Features) -> u32 {
         (config.vip_ping, flags::VIP_PING),
         (config.reject_unused_ports, flags::REJECT_UNUSED_PORTS),
         (config.direct_delivery, flags::DIRECT_DELIVERY),
+        (features.has(Feature::XdpFrags), flags::XDP_FRAGS),
         (features.has(Feature::SetRetval), flags::SET_RETVAL),
     ];
     options.iter().filter(|(on, _)| *on).fold(0, |set, (_, flag)| set | flag)

@@ -89,6 +89,7 @@ fn external(devices: &BTreeMap<u32, DeviceNet>) -> BTreeMap<u32, ExternalDevice>
     let describe = |device: &DeviceNet| ExternalDevice {
         name: device.name.as_str().into(),
         veth: device.kind.as_deref() == Some("veth"),
+        vlans: device.vlans,
     };
     devices.iter().map(|(ifindex, device)| (*ifindex, describe(device))).collect()
 }

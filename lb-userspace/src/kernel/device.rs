@@ -42,6 +42,8 @@ pub struct ExternalDevice {
     pub name: Arc<str>,
     /// It is one end of a veth pair.
     pub veth: bool,
+    /// There are VLAN devices on it.
+    pub vlans: bool,
 }
 
 /// Name of the mode in which the driver runs XDP.
@@ -80,7 +82,7 @@ const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x51ce);
 pub struct Devices {
     mode: XdpMode,
     tcx: bool,
-    attached: BTreeMap<u32, Arc<str>>,
+    attached: BTreeMap<u32, ExternalDevice>,
     /// Those on which XDP runs in the driver.
     native: BTreeSet<u32>,
     /// Devices whose driver has refused XDP, so that it is said and tried once.
@@ -119,11 +121,11 @@ impl Devices {
     ) -> Vec<Error> {
         let mut errors = Vec::new();
         for (&ifindex, device) in wanted {
-            if self.attached.contains_key(&ifindex) {
+            if self.attached.get(&ifindex).is_some_and(|was| was.vlans == device.vlans) {
                 continue;
             }
             match self.attach(programs, pins, ifindex, device) {
-                Ok(()) => _ = self.attached.insert(ifindex, Arc::clone(&device.name)),
+                Ok(()) => _ = self.attached.insert(ifindex, device.clone()),
                 Err(error) => errors.push(error),
             }
         }
@@ -132,9 +134,10 @@ impl Devices {
         for ifindex in &gone {
             self.refused.remove(ifindex);
             self.native.remove(ifindex);
-            if let Some(name) = self.attached.remove(ifindex) {
-                info!(device = %name, ifindex, "device left: programs taken off");
-                self.remove_filters(&name);
+            if let Some(device) = self.attached.remove(ifindex) {
+                let name = &*device.name;
+                info!(device = name, ifindex, "device left: programs taken off");
+                self.remove_filters(name);
             }
         }
         if !gone.is_empty() || !self.swept {
@@ -163,6 +166,8 @@ impl Devices {
         let xdp = self.attach_xdp(programs, pins, ifindex, device)?;
         if xdp == NATIVE {
             self.native.insert(ifindex);
+        } else {
+            self.native.remove(&ifindex);
         }
         let tc = if self.tcx { "tcx" } else { "clsact" };
         info!(device = name, ifindex, tc, xdp, "programs attached");
@@ -178,7 +183,11 @@ impl Devices {
         device: &ExternalDevice,
     ) -> Result<&'static str, Error> {
         let name = &*device.name;
-        let attachment = self.mode.attachment(device.veth);
+        let mut attachment = self.mode.attachment(device.veth);
+        if device.vlans && attachment.take().is_some() {
+            // A card takes tags off, and shows XDP a frame as if it were the device's own.
+            warn!(device = name, "no XDP on a device with VLAN devices, tc does all of it");
+        }
         for other in
             MODES.into_iter().filter(|mode| attachment.is_none_or(|(ours, _)| ours != *mode))
         {

@@ -120,6 +120,7 @@ fn network(addresses: &[&str]) -> Event {
         name: "eth0".into(),
         kind: None,
         up: true,
+        vlans: false,
         source_v4: Some([192, 0, 2, 1].into()),
         source_v6: None,
     };

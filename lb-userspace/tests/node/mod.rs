@@ -86,7 +86,7 @@ impl Node {
         let dataplane = &mut self.dataplane;
         let follow = || {
             let ifindex = nix::net::if_::if_nametoindex(DEVICE).unwrap();
-            let eth0 = ExternalDevice { name: DEVICE.into(), veth: true };
+            let eth0 = ExternalDevice { name: DEVICE.into(), veth: true, vlans: false };
             let errors = dataplane.follow_devices(&[(ifindex, eth0)].into());
             assert!(errors.is_empty(), "{errors:?}");
             Ok(ifindex)

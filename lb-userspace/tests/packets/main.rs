@@ -17,6 +17,7 @@ mod frame;
 mod halves;
 mod hashed;
 mod known;
+mod large;
 mod message;
 mod ping;
 mod ports;

@@ -10,7 +10,7 @@ use std::{
 use aya::{
     Pod, TestRun, TestRunOptions,
     maps::{Map, MapData, PerCpuArray, PerCpuValues},
-    programs::{Program, SchedClassifier, Xdp, XdpMode},
+    programs::{Program, SchedClassifier, TestRunAttrs, Xdp, XdpMode},
 };
 use lb_common::{
     Address, Family, V4, V6,
@@ -103,7 +103,7 @@ impl Rig {
         pins.prepare().unwrap();
         let settings = Settings {
             sizes,
-            flags: flags::SET_RETVAL | more,
+            flags: flags::SET_RETVAL | flags::XDP_FRAGS | more,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
             snat_ports,
         };
@@ -170,6 +170,20 @@ impl Rig {
             At::TcIngress => run_tc(classifier(programs, names::TC_INGRESS), ifindex, packet),
             At::TcEgress => run_tc(classifier(programs, names::TC_EGRESS), ifindex, packet),
         })
+    }
+
+    /// Lets the node receive a packet at its external device, through XDP and what comes after it.
+    pub fn receive(&mut self, packet: &[u8]) {
+        self.on_node(|programs, ifindex| {
+            let context = xdp_context(ifindex, packet);
+            let options = TestRunOptions {
+                data_in: Some(packet),
+                ctx_in: Some(&context),
+                attrs: TestRunAttrs::new().xdp_live_frames(1),
+                ..Default::default()
+            };
+            xdp(programs).test_run(options).unwrap();
+        });
     }
 
     /// Does something with the programs in the node's namespace, and the external device's ifindex.

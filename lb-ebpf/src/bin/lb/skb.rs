@@ -37,6 +37,16 @@ pub struct Skb {
     next_hop: NextHopParams,
 }
 
+/// Whether a packet belongs to a VLAN device above the one it is at, by a tag that the kernel keeps
+/// beside its bytes. Without a number, a tag gives but a priority.
+#[inline(always)]
+pub fn is_of_a_vlan(ctx: &TcContext) -> bool {
+    const NUMBER: u32 = 0x0fff;
+
+    // SAFETY: fields of the program's own context.
+    unsafe { (*ctx.skb.skb).vlan_present != 0 && (*ctx.skb.skb).vlan_tci & NUMBER != 0 }
+}
+
 /// The kernel's `struct bpf_redir_neigh`.
 #[repr(C)]
 struct NextHopParams {

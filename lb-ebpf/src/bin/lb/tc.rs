@@ -18,7 +18,7 @@ use crate::{
     fragment, hook, icmp,
     ingress::{Fresh, Known, New},
     log::trace,
-    skb::Skb,
+    skb::{self, Skb},
     track::{self, Take},
 };
 
@@ -56,6 +56,9 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
 /// Ingress of an external device.
 #[classifier]
 pub fn tc_ingress(ctx: TcContext) -> i32 {
+    if skb::is_of_a_vlan(&ctx) {
+        return TC_ACT_UNSPEC;
+    }
     let skb = Skb::new(ctx);
     match parse::network(&skb) {
         Network::V4 => ingress_v4(&skb),
@@ -67,6 +70,9 @@ pub fn tc_ingress(ctx: TcContext) -> i32 {
 /// Egress of an external device.
 #[classifier]
 pub fn tc_egress(ctx: TcContext) -> i32 {
+    if skb::is_of_a_vlan(&ctx) {
+        return TC_ACT_UNSPEC;
+    }
     let skb = Skb::new(ctx);
     match parse::network(&skb) {
         Network::V4 => egress_v4(&skb),

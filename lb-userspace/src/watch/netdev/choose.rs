@@ -36,6 +36,8 @@ pub struct Link {
     pub up: bool,
     /// It is a port of a bridge or another device.
     pub port: bool,
+    /// The link that it is a VLAN of.
+    pub vlan_of: Option<u32>,
     /// What it belongs to, its other end as a rule, is in another network namespace.
     pub reaches_out: bool,
 }
@@ -113,6 +115,8 @@ pub struct DeviceNet {
     pub kind: Option<String>,
     /// It is switched on.
     pub up: bool,
+    /// There are VLAN devices on it.
+    pub vlans: bool,
     /// Source of IPv4 flows that leave by it.
     pub source_v4: Option<Ipv4Addr>,
     /// Source of IPv6 flows that leave by it.
@@ -205,6 +209,7 @@ fn device(listing: &Listing, link: &Link) -> DeviceNet {
         name: link.name.clone(),
         kind: link.kind.clone(),
         up: link.up,
+        vlans: listing.links.iter().any(|other| other.vlan_of == Some(link.index)),
         source_v4: source(IpFamily::V4).and_then(|address| match address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,

@@ -56,10 +56,13 @@ fn link(message: &LinkMessage) -> Link {
         loopback: message.header.flags.contains(LinkFlags::Loopback),
         up: message.header.flags.contains(LinkFlags::Up),
         port: false,
+        vlan_of: None,
         reaches_out: false,
     };
+    let mut below = None;
     for attribute in &message.attributes {
         match attribute {
+            LinkAttribute::Link(index) => below = Some(*index),
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Controller(_) => link.port = true,
             LinkAttribute::LinkNetNsId(_) => link.reaches_out = true,
@@ -71,6 +74,10 @@ fn link(message: &LinkMessage) -> Link {
             }
             _ => {}
         }
+    }
+    // Of a link in another namespace the number means nothing here.
+    if link.kind.as_deref() == Some("vlan") && !link.reaches_out {
+        link.vlan_of = below;
     }
     link
 }
