@@ -20,10 +20,13 @@ pub struct Device {
 pub mod flags {
     /// XDP runs here natively, so XDP may also send a frame out here.
     pub const XDP: u32 = 1 << 0;
-    /// We do not sit here: pods are behind it, and packets may be handed to it instead of to the
-    /// host's stack.
-    pub const DIRECT: u32 = 1 << 1;
+    /// Pods are behind it: who sends here is inside the cluster, and what leaves here is delivered
+    /// through the host's stack (`--pod-interfaces`).
+    pub const PODS: u32 = 1 << 1;
+    /// Pods are behind it, and packets may be handed to it instead of to the host's stack, whether
+    /// or not we sit here.
+    pub const DIRECT: u32 = 1 << 2;
     /// Beside `DIRECT`: one end of a pair whose other end is in a pod, so that packets may be put in
     /// at that end.
-    pub const PEER: u32 = 1 << 2;
+    pub const PEER: u32 = 1 << 3;
 }

@@ -36,9 +36,10 @@ pub type FlowKeyOf<F> = FlowKey<<F as Family>::Address>;
 
 /// Where the packets of an entry are met.
 pub mod hook {
-    /// Arriving at an external device (XDP or tc ingress).
+    /// Arriving at a device of ours (XDP or tc ingress), from outside or from a pod. Which device
+    /// it is does not matter: an answer may come by another one than the call.
     pub const INGRESS: u8 = 0;
-    /// Leaving by an external device (tc egress).
+    /// Leaving by a device of ours (tc egress).
     pub const EGRESS: u8 = 1;
 }
 
@@ -82,13 +83,15 @@ pub type FlowOf<F> = Flow<<F as Family>::Address>;
 
 /// Which direction of which translation an entry is.
 pub mod kind {
-    /// Client to a backend on this node: destination rewritten, up to the stack.
+    /// Client to a backend on this node, or a pod of this node to any: destination rewritten, up to
+    /// the stack.
     pub const TO_LOCAL: u8 = 0;
-    /// Client to a backend elsewhere: source and destination rewritten, out again.
+    /// Client to a backend elsewhere, or a pod of this node to itself: source and destination
+    /// rewritten, out again.
     pub const TO_REMOTE: u8 = 1;
-    /// Backend on this node to client: source rewritten on the way out.
+    /// The answer to [`TO_LOCAL`]: source rewritten on the way out.
     pub const FROM_LOCAL: u8 = 2;
-    /// Backend elsewhere to client: both rewritten back, out again.
+    /// The answer to [`TO_REMOTE`]: both rewritten back, out again.
     pub const FROM_REMOTE: u8 = 3;
 }
 

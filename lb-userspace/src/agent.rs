@@ -45,7 +45,7 @@ use crate::{
     task::grace,
     telemetry::{Causes, kernel_log},
     upkeep,
-    watch::{NetSource, Selection},
+    watch::{External, NetSource, Selection},
 };
 
 /// Events that may wait while a plan is being written; senders wait beyond.
@@ -89,7 +89,10 @@ pub async fn run(config: Config) -> Result<()> {
     let _lock = pins.lock()?;
     coexistence::check(config.allow_kube_proxy)?;
     let loaded = load(&config, &pins, &features)?;
-    let selection = config.interfaces.clone().map_or(Selection::ByRoutes, Selection::Named);
+    let selection = Selection {
+        external: config.interfaces.clone().map_or(External::ByRoutes, External::Named),
+        pods: config.pod_interfaces.clone(),
+    };
     let (network, net) = NetSource::open(selection).await?;
 
     let (events, inbox) = mpsc::channel(EVENTS);

@@ -77,6 +77,7 @@ pub fn check(raw: &RawAgent, around: &Surroundings) -> Result<Config, Problems> 
         node_name: node_name.into(),
         cgroup: raw.cgroup.clone(),
         interfaces: (!raw.interfaces.is_empty()).then(|| raw.interfaces.clone()),
+        pod_interfaces: raw.pod_interfaces.clone(),
         xdp,
         pin_path: raw.pin_path.clone(),
         service_cidrs,

@@ -38,6 +38,8 @@ pub struct Config {
     pub cgroup: Option<PathBuf>,
     /// Patterns of device names; `None`: the devices that routes to the outside use.
     pub interfaces: Option<Vec<String>>,
+    /// Patterns of the names of devices behind which pods are.
+    pub pod_interfaces: Vec<String>,
     /// Where XDP runs.
     pub xdp: XdpMode,
     /// Folder of pins.

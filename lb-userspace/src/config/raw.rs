@@ -27,6 +27,10 @@ pub struct RawAgent {
     /// External and overlay devices, as patterns of names [default: those that routes use]
     #[arg(long, value_name = "GLOB,...", value_delimiter = ',')]
     pub interfaces: Vec<String>,
+    /// Devices behind which pods are, as patterns of names: what comes by them past the socket
+    /// hooks is served packet by packet [default: none]
+    #[arg(long, value_name = "GLOB,...", value_delimiter = ',')]
+    pub pod_interfaces: Vec<String>,
     /// Where XDP programs run: auto, native, generic or off
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub xdp: String,

@@ -18,11 +18,41 @@ use super::{
 ///
 /// The path is no cgroup, or the kernel refused one.
 pub fn attach(programs: &Programs, pins: &Pins, path: &Path) -> Result<usize, Error> {
+    let mut replaced = 0;
+    at_each(path, |wanted| {
+        let held = links::hold(pins, programs.descriptor(wanted.hook)?, wanted)?;
+        replaced += usize::from(held == Held::Replaced);
+        Ok(())
+    })?;
+    Ok(replaced)
+}
+
+/// Puts back those socket programs that are no longer on the cgroup at `path`. Returns their names.
+///
+/// # Errors
+///
+/// As for [`attach`].
+pub fn keep(programs: &Programs, pins: &Pins, path: &Path) -> Result<Vec<&'static str>, Error> {
+    let mut repaired = Vec::new();
+    at_each(path, |wanted| {
+        let (program, id) = (programs.descriptor(wanted.hook)?, programs.id(wanted.hook)?);
+        if links::keep(pins, program, id, wanted)? {
+            repaired.push(wanted.hook.program);
+        }
+        Ok(())
+    })?;
+    Ok(repaired)
+}
+
+/// Goes through the attachments that a cgroup should have.
+fn at_each(
+    path: &Path,
+    mut act: impl FnMut(&Wanted<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let target = LinkTarget::Cgroup(environment::cgroup_id(path)?);
     let folder =
         fs::File::open(path).map_err(|source| Error::file("opening cgroup", path, source))?;
     let name = path.display().to_string();
-    let mut replaced = 0;
     for hook in Hook::sockets() {
         let wanted = Wanted {
             hook,
@@ -33,8 +63,7 @@ pub fn attach(programs: &Programs, pins: &Pins, path: &Path) -> Result<usize, Er
             flags: 0,
             target_name: &name,
         };
-        let held = links::hold(pins, programs.descriptor(hook)?, &wanted)?;
-        replaced += usize::from(held == Held::Replaced);
+        act(&wanted)?;
     }
-    Ok(replaced)
+    Ok(())
 }

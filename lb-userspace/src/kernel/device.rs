@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use super::{
     Error,
     hook::Hook,
-    links::{self, Wanted},
+    links::{self, Held, Wanted},
     load::Programs,
     pins::Pins,
     sys::LinkTarget,
@@ -42,6 +42,8 @@ pub struct ExternalDevice {
     pub name: Arc<str>,
     /// It is one end of a veth pair.
     pub veth: bool,
+    /// Pods are behind it. XDP is not for such: what pods send has no complete checksum.
+    pub pods: bool,
     /// There are VLAN devices on it.
     pub vlans: bool,
 }
@@ -77,12 +79,27 @@ impl XdpMode {
 const FILTER_PRIORITY: u16 = 0x51ce;
 const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x51ce);
 
+/// A device that carries our programs.
+#[derive(Debug)]
+struct Attached {
+    device: ExternalDevice,
+    /// One of [`XDP_MODES`].
+    xdp: &'static str,
+}
+
+impl Attached {
+    /// Whether what was put there is what the device asks for, as it is now.
+    fn carries_as(&self, now: &ExternalDevice) -> bool {
+        (self.device.vlans, self.device.pods) == (now.vlans, now.pods)
+    }
+}
+
 /// The devices that carry our programs.
 #[derive(Debug)]
 pub struct Devices {
     mode: XdpMode,
     tcx: bool,
-    attached: BTreeMap<u32, ExternalDevice>,
+    attached: BTreeMap<u32, Attached>,
     /// Those on which XDP runs in the driver.
     native: BTreeSet<u32>,
     /// Devices whose driver has refused XDP, so that it is said and tried once.
@@ -105,10 +122,8 @@ impl Devices {
 
     /// How many devices carry our programs, by where XDP runs there.
     pub fn counts(&self) -> [(&'static str, usize); 3] {
-        let (all, native) = (self.attached.len(), self.native.len());
-        let (generic, off) =
-            if self.mode == XdpMode::Generic { (all - native, 0) } else { (0, all - native) };
-        [(NATIVE, native), (GENERIC, generic), (OFF, off)]
+        let running = |wanted| self.attached.values().filter(|one| one.xdp == wanted).count();
+        XDP_MODES.map(|mode| (mode, running(mode)))
     }
 
     /// Makes the given devices, by ifindex, the ones that carry our programs. What fails is left
@@ -121,11 +136,13 @@ impl Devices {
     ) -> Vec<Error> {
         let mut errors = Vec::new();
         for (&ifindex, device) in wanted {
-            if self.attached.get(&ifindex).is_some_and(|was| was.vlans == device.vlans) {
+            if self.attached.get(&ifindex).is_some_and(|was| was.carries_as(device)) {
                 continue;
             }
             match self.attach(programs, pins, ifindex, device) {
-                Ok(()) => _ = self.attached.insert(ifindex, device.clone()),
+                Ok(xdp) => {
+                    self.attached.insert(ifindex, Attached { device: device.clone(), xdp });
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -134,7 +151,7 @@ impl Devices {
         for ifindex in &gone {
             self.refused.remove(ifindex);
             self.native.remove(ifindex);
-            if let Some(device) = self.attached.remove(ifindex) {
+            if let Some(Attached { device, .. }) = self.attached.remove(ifindex) {
                 let name = &*device.name;
                 info!(device = name, ifindex, "device left: programs taken off");
                 self.remove_filters(name);
@@ -146,17 +163,62 @@ impl Devices {
         errors
     }
 
+    /// Puts back what is no longer on the devices it was put on. Adds the names of those hooks, with
+    /// the device, to `repaired`.
+    pub fn keep(
+        &self,
+        programs: &mut Programs,
+        pins: &Pins,
+        repaired: &mut Vec<String>,
+    ) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for (&ifindex, held) in &self.attached {
+            for hook in Hook::TC.into_iter().chain([Hook::XDP]) {
+                match self.keep_hook(programs, pins, ifindex, held, hook) {
+                    Ok(true) => repaired.push(format!("{} on {}", hook.program, held.device.name)),
+                    Ok(false) => (),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        errors
+    }
+
+    fn keep_hook(
+        &self,
+        programs: &mut Programs,
+        pins: &Pins,
+        ifindex: u32,
+        held: &Attached,
+        hook: Hook,
+    ) -> Result<bool, Error> {
+        let name = &*held.device.name;
+        let (pin, flags) = if hook != Hook::XDP {
+            if !self.tcx {
+                return attach_filter(programs, hook, name).map(|held| held == Held::Attached);
+            }
+            (tc_pin(ifindex, hook), 0)
+        } else {
+            let attachment = self.mode.attachment(false).filter(|_| held.xdp != OFF);
+            let Some((mode, flags)) = attachment else { return Ok(false) };
+            (xdp_pin(ifindex, mode), flags)
+        };
+        let wanted = device_link(hook, &pin, ifindex, name, flags);
+        links::keep(pins, programs.descriptor(hook)?, programs.id(hook)?, &wanted)
+    }
+
+    /// Returns the mode in which XDP runs there now.
     fn attach(
         &mut self,
         programs: &mut Programs,
         pins: &Pins,
         ifindex: u32,
         device: &ExternalDevice,
-    ) -> Result<(), Error> {
+    ) -> Result<&'static str, Error> {
         let name = &*device.name;
         for hook in Hook::TC {
             if self.tcx {
-                let pin = format!("{}-{ifindex}", hook.program);
+                let pin = tc_pin(ifindex, hook);
                 let wanted = device_link(hook, &pin, ifindex, name, 0);
                 links::hold(pins, programs.descriptor(hook)?, &wanted)?;
             } else {
@@ -171,7 +233,7 @@ impl Devices {
         }
         let tc = if self.tcx { "tcx" } else { "clsact" };
         info!(device = name, ifindex, tc, xdp, "programs attached");
-        Ok(())
+        Ok(xdp)
     }
 
     /// Returns the mode in which XDP runs there now.
@@ -183,7 +245,7 @@ impl Devices {
         device: &ExternalDevice,
     ) -> Result<&'static str, Error> {
         let name = &*device.name;
-        let mut attachment = self.mode.attachment(device.veth);
+        let mut attachment = self.mode.attachment(device.veth).filter(|_| !device.pods);
         if device.vlans && attachment.take().is_some() {
             // A card takes tags off, and shows XDP a frame as if it were the device's own.
             warn!(device = name, "no XDP on a device with VLAN devices, tc does all of it");
@@ -236,6 +298,10 @@ impl Devices {
     }
 }
 
+fn tc_pin(ifindex: u32, hook: Hook) -> String {
+    format!("{}-{ifindex}", hook.program)
+}
+
 fn xdp_pin(ifindex: u32, mode: &str) -> String {
     format!("{}-{ifindex}-{mode}", Hook::XDP.program)
 }
@@ -257,16 +323,18 @@ fn direction(hook: Hook) -> TcAttachType {
 
 /// Puts a program into its filter, making the filter if there is none. The filter stays when the
 /// agent ends.
-fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<(), Error> {
+fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<Held, Error> {
     let failed = |source| Error::Filter { program: hook.program, target: name.to_owned(), source };
     if let Err(error) = qdisc_add_clsact(name) {
         debug!(device = name, "adding clsact: {error}");
     }
     let classifier = programs.classifier(hook)?;
     let filter = our_filter(hook, name).map_err(|source| failed(source.into()))?;
+    let mut held = Held::Replaced;
     let id = classifier
         .attach_to_link(filter)
         .or_else(|_| {
+            held = Held::Attached;
             let options =
                 NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
             let options = TcAttachOptions::Netlink(options);
@@ -274,7 +342,7 @@ fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<(), 
         })
         .map_err(failed)?;
     std::mem::forget(classifier.take_link(id).map_err(failed)?);
-    Ok(())
+    Ok(held)
 }
 
 fn our_filter(hook: Hook, name: &str) -> std::io::Result<SchedClassifierLink> {

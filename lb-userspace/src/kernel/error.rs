@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use aya::{EbpfError, maps::MapError, pin::PinError, programs::ProgramError};
 
 /// See the variants.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,15 @@ pub enum Error {
         /// Why.
         #[source]
         source: MapError,
+    },
+    /// A table that is in use could not be pinned again.
+    #[error("pinning table {name}")]
+    Pin {
+        /// The table.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: PinError,
     },
     /// A program could not be attached.
     #[error("attaching {program} to {target}")]

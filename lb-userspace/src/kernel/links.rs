@@ -65,6 +65,26 @@ pub fn hold(pins: &Pins, program: BorrowedFd<'_>, wanted: &Wanted<'_>) -> Result
     Ok(Held::Attached)
 }
 
+/// Makes sure that the link that [`hold`] made is still there and holds `program`, whose number is
+/// `id`; makes it again if not. Returns whether it had to.
+///
+/// # Errors
+///
+/// As for [`hold`].
+pub fn keep(
+    pins: &Pins,
+    program: BorrowedFd<'_>,
+    id: u32,
+    wanted: &Wanted<'_>,
+) -> Result<bool, Error> {
+    let found = sys::object_get(&pins.link(wanted.pin)).and_then(|l| sys::link_info(l.as_fd()));
+    // Without its pin a link goes, as nobody else holds it.
+    if found.is_ok_and(|info| info.target == wanted.target && info.program == id) {
+        return Ok(false);
+    }
+    hold(pins, program, wanted).map(|_| true)
+}
+
 /// Whether the pinned link could take the program. A link that lost its target, or that has
 /// another target than the wanted one, cannot.
 fn replace(path: &Path, program: BorrowedFd<'_>, wanted: &Wanted<'_>) -> io::Result<bool> {

@@ -91,6 +91,36 @@ impl Programs {
         program.fd().map(AsFd::as_fd).map_err(|_| missing())
     }
 
+    /// The kernel's number of a hook's program.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInObject`], or the kernel does not tell.
+    pub fn id(&self, hook: Hook) -> Result<u32, Error> {
+        let missing = || Error::NotInObject(format!("program {}", hook.program));
+        let program = self.0.program(hook.program).ok_or_else(missing)?;
+        let info = program.info();
+        info.map(|info| info.id())
+            .map_err(|source| Error::Program { program: hook.program, source })
+    }
+
+    /// Pins again what is no longer pinned. Returns the names of those tables.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused.
+    pub fn keep_pinned(&self, pins: &Pins) -> Result<Vec<&str>, Error> {
+        let mut repaired = Vec::new();
+        for name in MapSpec::all(&Sizes::default()).iter().map(|spec| spec.name) {
+            let (path, map) = (pins.map(name), self.0.map(name));
+            if let Some(map) = map.filter(|_| !path.exists()) {
+                map.pin(&path).map_err(|source| Error::Pin { name, source })?;
+                repaired.push(name);
+            }
+        }
+        Ok(repaired)
+    }
+
     /// The program that looks through flows, to be run and not attached.
     ///
     /// # Errors

@@ -2,16 +2,17 @@
 
 use lb_common::layout::LAYOUT_VERSION;
 use prometheus_client::{
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-use super::{Dataplane, ORIGIN, device::XDP_MODES};
+use super::{Dataplane, ORIGIN, Part, device::XDP_MODES};
 
 /// See the module. Clones share their values.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     devices: Family<[(&'static str, &'static str); 1], Gauge>,
+    repairs: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -24,6 +25,11 @@ impl Metrics {
         for mode in XDP_MODES {
             drop(metrics.devices.get_or_create(&[("xdp", mode)]));
         }
+        let help = "Programs and pins that were gone and were put back";
+        registry.register("repairs", help, metrics.repairs.clone());
+        for part in Part::ALL {
+            drop(metrics.repairs.get_or_create(&[("what", part.name())]));
+        }
         let build: Family<[(&str, String); 3], Gauge> = Family::default();
         let labels = [
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -33,6 +39,11 @@ impl Metrics {
         build.get_or_create(&labels).set(1);
         registry.register("build_info", "What this agent was built from", build);
         metrics
+    }
+
+    /// Takes note of something that was gone and was put back.
+    pub fn repaired(&self, part: Part) {
+        self.repairs.get_or_create(&[("what", part.name())]).inc();
     }
 
     /// Takes note of where programs are attached now.

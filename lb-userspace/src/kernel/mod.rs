@@ -4,6 +4,7 @@
 //! attach; and by the command line to look and to clean up. Table content is the business of
 //! [`maps`](crate::maps).
 
+mod audit;
 mod cgroup;
 mod device;
 pub mod environment;
@@ -29,6 +30,7 @@ use std::{
 
 use tracing::{info, warn};
 
+pub use audit::{Audit, Part};
 pub use device::{ExternalDevice, XdpMode};
 pub use error::Error;
 pub use features::{Feature, Features};

@@ -81,6 +81,15 @@ struct Entry {
 }
 
 impl Claims {
+    /// How many of these frontends are not what was written, or are missing.
+    pub(super) fn drift(&self, found: &[(FrontendAt, Frontend)]) -> usize {
+        let written = |at| self.entries.get(at).and_then(|entry| entry.written);
+        let right = found.iter().filter(|(at, frontend)| written(at) == Some(*frontend)).count();
+        let there = found.iter().filter(|(at, _)| written(at).is_some()).count();
+        let all = self.entries.values().filter(|entry| entry.written.is_some()).count();
+        (found.len() - right) + (all - there)
+    }
+
     pub(super) fn new(capacity: u32) -> Self {
         Self {
             capacity,

@@ -27,6 +27,7 @@ mod adopt;
 mod allot;
 mod capacity;
 mod claims;
+mod drift;
 mod members;
 mod name;
 mod node;

@@ -57,6 +57,12 @@ impl Vips {
         }
     }
 
+    /// What is in the table.
+    pub(super) fn written(&self) -> BTreeMap<Address, u32> {
+        let entries = self.entries.iter().filter(|(_, entry)| entry.written != 0);
+        entries.map(|(address, entry)| (*address, entry.written)).collect()
+    }
+
     /// Takes what the table holds.
     pub(super) fn adopt(&mut self, table: &BTreeMap<Address, u32>) {
         for (address, flags) in table {

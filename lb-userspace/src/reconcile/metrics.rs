@@ -47,6 +47,7 @@ pub struct Metrics {
     operations: Family<[Label; 1], Counter>,
     failures: Family<[Label; 1], Counter>,
     grace_periods: Counter,
+    drift: Counter,
     entries: Family<[Label; 1], Gauge>,
     capacity: Family<[Label; 1], Gauge>,
     rejections: Family<[Label; 1], Gauge>,
@@ -96,6 +97,7 @@ impl Metrics {
             operations: Family::default(),
             failures: Family::default(),
             grace_periods: Counter::default(),
+            drift: Counter::default(),
             entries: Family::default(),
             capacity: Family::default(),
             rejections: Family::default(),
@@ -107,6 +109,11 @@ impl Metrics {
         metrics.show_zeros();
         metrics.set_capacities(capacities);
         metrics
+    }
+
+    /// Takes note of entries that somebody else has changed.
+    pub(super) fn drifted(&self, entries: usize) {
+        self.drift.inc_by(entries as u64);
     }
 
     fn set_capacities(&self, capacities: &Capacities) {

@@ -75,6 +75,8 @@ pub struct Reconciler<T> {
     retired: Retired,
     waiting: Option<Retired>,
     failures: u32,
+    /// The tables are to be compared with what was applied.
+    audit_due: bool,
 }
 
 /// Longest pause between attempts to write what could not be written.
@@ -109,6 +111,7 @@ impl<T: Tables> Reconciler<T> {
             retired: Retired::default(),
             waiting: None,
             failures: 0,
+            audit_due: false,
         }
     }
 
@@ -137,7 +140,7 @@ impl<T: Tables> Reconciler<T> {
             }
         }
         if self.seen_picture && self.net.is_some() && self.planner.is_some() {
-            let result = self.sync();
+            let result = self.sync().and_then(|()| self.audit());
             self.settle(result)?;
         }
         self.outdated.clear();
@@ -187,6 +190,7 @@ impl<T: Tables> Reconciler<T> {
                 }
                 self.request_grace();
             }
+            Event::Audit => self.audit_due = true,
             Event::Stop => return Ok(false),
         }
         Ok(true)
@@ -209,6 +213,26 @@ impl<T: Tables> Reconciler<T> {
         debug!(services = planner.names().count(), ops = plan.ops.len(), "tables read");
         self.planner = Some(planner);
         self.perform(plan)
+    }
+
+    /// Compares the tables with what was applied, if it is time to and nothing waits for a grace
+    /// period. What somebody else has changed is mended as after a failed write.
+    fn audit(&mut self) -> Result<(), Error> {
+        let Some(planner) = &self.planner else { return Ok(()) };
+        if !self.audit_due || self.waiting.is_some() || !self.retired.is_empty() {
+            return Ok(());
+        }
+        self.audit_due = false;
+        let started = Instant::now();
+        let drift = planner.drift(&self.parts.tables.contents()?);
+        debug!(drift, micros = started.elapsed().as_micros() as u64, "tables compared");
+        if drift > 0 {
+            warn!(entries = drift, "somebody changed the tables; writing them anew");
+            self.parts.metrics.drifted(drift);
+            self.planner = None;
+            self.parts.grace.request(Duration::ZERO);
+        }
+        Ok(())
     }
 
     /// Plans everything that is dirty and writes it.

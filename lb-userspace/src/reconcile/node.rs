@@ -37,7 +37,10 @@ pub(super) fn primary(known: &[IpAddr], net: &NodeNet) -> BTreeSet<IpAddr> {
         let of_family = |address: &IpAddr| address.is_ipv4() == is_v4;
         match known.iter().copied().find(of_family) {
             Some(first) => _ = found.insert(first),
-            None => found.extend(net.devices.values().flat_map(by_routes).filter(of_family)),
+            None => {
+                let external = net.devices.values().filter(|device| !device.pods);
+                found.extend(external.flat_map(by_routes).filter(of_family));
+            }
         }
     }
     found
@@ -56,18 +59,18 @@ impl NodeRows {
         let mut rows = Self::default();
         for (ifindex, found) in &net.devices {
             let source_v6 = found.source_v6.map(Address::from).unwrap_or_default();
-            let flags = if native.contains(ifindex) { device::flags::XDP } else { 0 };
+            let xdp = if native.contains(ifindex) { device::flags::XDP } else { 0 };
+            let pods = if found.pods { device::flags::PODS } else { 0 };
             let row = Device {
                 source_v4: found.source_v4.map(|ip| Be32::new(ip.to_bits())).unwrap_or_default(),
                 source_v6: source_v6.0,
-                flags,
+                flags: xdp | pods,
             };
             rows.devices.insert(*ifindex, row);
         }
         for (ifindex, side) in net.pods.iter().filter(|_| direct) {
             let peer = if *side == PodSide::Veth { device::flags::PEER } else { 0 };
-            let row = Device { flags: device::flags::DIRECT | peer, ..Device::default() };
-            rows.devices.insert(*ifindex, row);
+            rows.devices.entry(*ifindex).or_default().flags |= device::flags::DIRECT | peer;
         }
         for address in net.addresses.keys() {
             let open = admitted.admit(*address, primary.contains(address));

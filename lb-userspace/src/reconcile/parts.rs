@@ -30,6 +30,8 @@ pub enum Event {
     NativeXdp(BTreeSet<u32>),
     /// What was out of use at the last request can be used again.
     GraceOver,
+    /// It may be that somebody else has written to the tables.
+    Audit,
     /// Time to end.
     Stop,
 }

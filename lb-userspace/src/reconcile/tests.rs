@@ -20,6 +20,8 @@ use crate::{
     watch::{DeviceNet, News, NodeNews, netdev::LocalAddress},
 };
 
+mod audit;
+
 /// A loop with tables that the test can look at, and the far ends of its channels.
 struct Bench {
     reconciler: Reconciler<FakeTables>,
@@ -121,6 +123,7 @@ fn network(addresses: &[&str]) -> Event {
         kind: None,
         up: true,
         vlans: false,
+        pods: false,
         source_v4: Some([192, 0, 2, 1].into()),
         source_v6: None,
     };

@@ -4,7 +4,7 @@
 
 use std::{process::Command, thread, time::Duration};
 
-use lb_userspace::watch::{NetSource, NodeNet, Selection};
+use lb_userspace::watch::{External, NetSource, NodeNet, Selection};
 use nix::sched::{CloneFlags, unshare};
 use tokio::{sync::watch, time::timeout};
 
@@ -84,7 +84,7 @@ fn devices_and_sources_follow_routes_and_addresses() {
     in_namespace(|| async {
         veth("out0");
         veth("pod0");
-        follow(Selection::ByRoutes, async |mut values| {
+        follow(Selection::default(), async |mut values| {
             assert_eq!(devices(&values.borrow()), [""; 0]);
             add("out0", &["192.0.2.2/24", "192.0.2.3/24", "2001:db8::2/64", "2001:db8::3/64"]);
             add("pod0", &["10.0.0.1/32"]);
@@ -123,7 +123,7 @@ fn ecmp_and_ipv6_routes_make_devices_external() {
         add("up2", &["2001:db8::1/64"]);
         ip("route add default nexthop via 192.0.2.2 nexthop via 192.0.2.130");
         ip("route add 2001:db8:1::/48 via 2001:db8::2");
-        follow(Selection::ByRoutes, async |mut values| {
+        follow(Selection::default(), async |mut values| {
             let expected = [
                 "up0 veth 192.0.2.1 2001:db8::1",
                 "up1 veth 192.0.2.129 2001:db8::1",
@@ -140,7 +140,7 @@ fn every_address_of_the_node_is_listed_with_its_device() {
     in_namespace(|| async {
         veth("out0");
         add("out0", &["192.0.2.2/24", "2001:db8::2/64"]);
-        follow(Selection::ByRoutes, async |mut values| {
+        follow(Selection::default(), async |mut values| {
             let has = |net: &NodeNet, address: &str, device: &str| {
                 let local = net.addresses.get(&address.parse().unwrap());
                 local.is_some_and(|local| local.device == device)
@@ -169,7 +169,8 @@ fn devices_chosen_by_name_come_and_go_and_must_be_ethernet() {
     in_namespace(|| async {
         veth("eth0");
         ip("tuntap add mode tun name eth-tun");
-        let selection = Selection::Named(vec!["eth*".to_owned()]);
+        let external = External::Named(vec!["eth*".to_owned()]);
+        let selection = Selection { external, ..Selection::default() };
         follow(selection, async |mut values| {
             let first = values.borrow().clone();
             let rejections: Vec<_> = first.rejections.iter().map(|r| r.to_string()).collect();
@@ -189,7 +190,7 @@ fn devices_chosen_by_name_come_and_go_and_must_be_ethernet() {
 fn a_flood_of_notifications_ends_in_the_right_value() {
     in_namespace(|| async {
         veth("out0");
-        follow(Selection::ByRoutes, async |mut values| {
+        follow(Selection::default(), async |mut values| {
             // Far more than a socket's buffer holds, while nobody reads it.
             let lines: String = (0..20_000u32)
                 .map(|i| format!("route add 10.{}.{}.0/24 dev out0\n", i / 250, i % 250))

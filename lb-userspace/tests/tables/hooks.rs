@@ -45,7 +45,8 @@ fn tc_filters(direction: &str) -> String {
 
 /// The device, as if it were no veth: so that `auto` tries XDP.
 fn eth0(ifindex: u32) -> BTreeMap<u32, ExternalDevice> {
-    [(ifindex, ExternalDevice { name: "eth0".into(), veth: false, vlans: false })].into()
+    [(ifindex, ExternalDevice { name: "eth0".into(), veth: false, vlans: false, pods: false })]
+        .into()
 }
 
 #[test]

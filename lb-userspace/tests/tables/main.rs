@@ -10,3 +10,4 @@ mod hooks;
 mod life;
 mod room;
 mod severed;
+mod tampering;

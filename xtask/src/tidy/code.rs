@@ -1,15 +1,23 @@
 //! Reading Rust source just far enough: which lines are production code, and what paths it names.
 
-/// The lines before the tests at the bottom of a file.
-pub fn production(text: &str) -> &str {
-    let mut from = 0;
-    for line in text.split_inclusive('\n') {
-        if line.trim_end() == "#[cfg(test)]" {
-            return &text[..from];
+/// The lines that are there when it is no test that is built: without the items below
+/// `#[cfg(test)]`, as rustfmt sets them.
+pub fn production(text: &str) -> String {
+    let mut kept = String::new();
+    let mut lines = text.split_inclusive('\n');
+    while let Some(line) = lines.next() {
+        let margin = line.trim_end().strip_suffix("#[cfg(test)]");
+        let Some(margin) = margin.filter(|margin| margin.trim().is_empty()) else {
+            kept.push_str(line);
+            continue;
+        };
+        let item = lines.find(|line| !line.trim_start().starts_with("#["));
+        if item.is_some_and(|item| !item.trim_end().ends_with([';', ',', '}'])) {
+            // A block ends with the first brace at its own margin.
+            _ = lines.find(|line| line.strip_prefix(margin).is_some_and(|l| l.starts_with('}')));
         }
-        from += line.len();
     }
-    text
+    kept
 }
 
 /// The code of a line: no comment, and nothing of what stands between double quotes.
@@ -94,5 +102,8 @@ mod tests {
     fn tests_are_not_production() {
         assert_eq!(production("a\nb\n#[cfg(test)]\nmod tests {}\n"), "a\nb\n");
         assert_eq!(production("a\nb"), "a\nb");
+        let nested = "a\n#[cfg(test)]\n#[path = \"x\"]\nmod tests;\nb {\n    #[cfg(test)]\n    \
+                      fn c() {\n        {\n        }\n    }\n    d\n}\n";
+        assert_eq!(production(nested), "a\nb {\n    d\n}\n");
     }
 }

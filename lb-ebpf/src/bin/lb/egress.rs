@@ -1,5 +1,5 @@
-//! Packets leaving by an external device: the answers of backends on this node, which are to come
-//! from the address the client asked for.
+//! Packets leaving by an external device or towards a pod: the answers of backends whose client
+//! kept its address, which are to come from the address the client asked for.
 
 use lb_common::flow::hook::EGRESS;
 use lb_ebpf::{

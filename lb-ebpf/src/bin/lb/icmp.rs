@@ -101,7 +101,7 @@ where
     let Some(vip) = service::vip(F::widen(request.destination)) else {
         return Ok(Verdict::Pass);
     };
-    if at == EGRESS {
+    if at == EGRESS || ingress::faces_pods(hook) {
         // From a pod or the node itself: only a ClusterIP is nobody else's out there.
         if vip & flags::CLUSTER_IP == 0 {
             return Ok(Verdict::Pass);

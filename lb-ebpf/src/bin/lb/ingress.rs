@@ -1,11 +1,11 @@
-//! Packets arriving at an external device: new and known flows to a frontend, and the answers of
-//! backends on other nodes.
+//! Packets arriving at an external device or from a pod: new and known flows to a frontend, and
+//! the answers of backends on other nodes.
 
 use lb_common::{
     Be32, Family,
     backend::flags as backend_flags,
     counter::Counter,
-    device::flags as device_flags,
+    device::{Device, flags as device_flags},
     flow::{FlowKeyOf, FlowOf, hook::INGRESS, kind as flow_kind},
     frontend::{Frontend, kind},
     run::Run,
@@ -13,6 +13,7 @@ use lb_common::{
     service::flags,
     settings::flags as settings_flags,
     source_range::SourceRange,
+    vip,
 };
 
 use lb_ebpf::{
@@ -78,7 +79,7 @@ impl Direction for New {
             return nobody(hook, packet);
         };
         finishable(hook, packet)?;
-        let chosen = admit(packet, frontend)?;
+        let chosen = admit(packet, frontend, faces_pods(hook))?;
         prepare(hook, packet, frontend.service, &chosen)?;
         Ok(Verdict::Enter)
     }
@@ -107,8 +108,13 @@ where
     if !settings::has(settings_flags::REJECT_UNUSED_PORTS) {
         return Ok(Verdict::Pass);
     }
-    let Some(vip) = service::vip(F::widen(packet.destination)) else { return Ok(Verdict::Pass) };
-    if !service::is_for_outside(vip) {
+    let Some(flags) = service::vip(F::widen(packet.destination)) else { return Ok(Verdict::Pass) };
+    if faces_pods(hook) {
+        // What else of a VIP has nobody here is left to the network.
+        if flags & vip::flags::CLUSTER_IP == 0 {
+            return Ok(Verdict::Pass);
+        }
+    } else if !service::is_for_outside(flags) {
         return Err(Fault::ClusterIpFromOutside);
     }
     finishable(hook, packet)?;
@@ -146,16 +152,38 @@ fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &F
     service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some()
 }
 
-/// Applies what the service asks of a client outside, and chooses a backend.
+/// Whether a packet is at a device behind which pods are: it comes from inside, past every socket
+/// hook.
 #[inline(always)]
-fn admit<F: Layer3>(packet: &Parsed<F>, frontend: Frontend) -> Result<Chosen, Fault> {
+pub fn faces_pods<H: Hook>(hook: &H) -> bool {
+    pods_device(hook).is_some()
+}
+
+#[inline(always)]
+fn pods_device<H: Hook>(hook: &H) -> Option<Device> {
+    if H::TC_FOLLOWS {
+        // XDP is on external devices only.
+        return None;
+    }
+    lookup::get(&DEVICES, &hook.ifindex()).filter(has_pods)
+}
+
+#[inline(always)]
+const fn has_pods(device: &Device) -> bool {
+    device.flags & device_flags::PODS != 0
+}
+
+/// Applies what the service asks of a client outside, or of one that is not, and chooses a backend.
+#[inline(always)]
+fn admit<F: Layer3>(packet: &Parsed<F>, frontend: Frontend, inside: bool) -> Result<Chosen, Fault> {
     let nobody = Fault::NoEndpoint;
     let row = lookup::settings(frontend.service).filter(|row| row.flags & flags::LIVE != 0);
     let Some(row) = row else {
         count(Counter::TableInconsistent);
         return Err(nobody);
     };
-    if frontend.kind == kind::CLUSTER_IP && !settings::has(settings_flags::EXTERNAL_CLUSTER_IP) {
+    let cluster_ip = frontend.kind == kind::CLUSTER_IP;
+    if cluster_ip && !inside && !settings::has(settings_flags::EXTERNAL_CLUSTER_IP) {
         return Err(Fault::ClusterIpFromOutside);
     }
     let client = F::widen(packet.source);
@@ -165,7 +193,7 @@ fn admit<F: Layer3>(packet: &Parsed<F>, frontend: Frontend) -> Result<Chosen, Fa
             return Err(Fault::SourceRange);
         }
     }
-    let local = service::wants_local(row.flags, frontend.kind);
+    let local = (cluster_ip || !inside) && service::wants_local(row.flags, frontend.kind);
     let run = lookup::run(frontend.service, local).unwrap_or_default();
     if run.is_empty() {
         let elsewhere = local
@@ -229,9 +257,22 @@ where
         service,
     };
     let mut next_hop = None;
+    if let Some(device) = pods_device(hook) {
+        // Answers come by the stack, out of the device where the pod is. Only a pod that calls
+        // itself would answer itself past us: it is to see an address of ours instead.
+        if destination == packet.source {
+            new.kind = flow_kind::TO_REMOTE;
+            new.source = F::device_source(&device);
+            if new.source == <F as Family>::Address::default() {
+                return Err(Fault::NoSnatAddress);
+            }
+        }
+        return track::prepare::<F>(packet, &new, None);
+    }
     if chosen.backend.flags & backend_flags::LOCAL == 0
         && let Route::Out(hop) = hook.route(packet, packet.source, destination)?
         && let Some(device) = lookup::get(&DEVICES, &hop.ifindex)
+        && !has_pods(&device)
         && device.flags & device_flags::DIRECT == 0
     {
         new.kind = flow_kind::TO_REMOTE;

@@ -1,4 +1,4 @@
-//! tc on an external device, both ways: the path that can always finish.
+//! tc on a device of ours, both ways: the path that can always finish.
 
 use aya_ebpf::{bindings::__sk_buff, macros::classifier, programs::TcContext};
 use lb_common::{
@@ -53,7 +53,7 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
     }
 }
 
-/// Ingress of an external device.
+/// Ingress of an external device, or of one with pods behind it.
 #[classifier]
 pub fn tc_ingress(ctx: TcContext) -> i32 {
     if skb::is_of_a_vlan(&ctx) {
@@ -67,7 +67,7 @@ pub fn tc_ingress(ctx: TcContext) -> i32 {
     }
 }
 
-/// Egress of an external device.
+/// Egress of an external device, or of one with pods behind it.
 #[classifier]
 pub fn tc_egress(ctx: TcContext) -> i32 {
     if skb::is_of_a_vlan(&ctx) {

@@ -73,6 +73,11 @@ impl Metrics {
             self.grace_periods.clone(),
         );
         registry.register(
+            "table_drift",
+            "Entries that somebody else changed or removed, and that were written anew",
+            self.drift.clone(),
+        );
+        registry.register(
             "table_entries",
             "Entries of a table in use or waiting for their grace period",
             self.entries.clone(),

@@ -72,9 +72,18 @@ pub struct Route {
     pub link: u32,
 }
 
+/// Which devices carry our programs.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Selection {
+    /// Those that lead out of the node.
+    pub external: External,
+    /// Patterns of the names of those behind which pods are. One that is external is no such.
+    pub pods: Vec<String>,
+}
+
 /// Which devices are external.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Selection {
+pub enum External {
     /// Those that a default route or a route with a gateway leaves by.
     #[default]
     ByRoutes,
@@ -87,7 +96,7 @@ pub enum Selection {
 pub struct NodeNet {
     /// All addresses that are the node's own, loopback and link-local ones too.
     pub addresses: BTreeMap<IpAddr, LocalAddress>,
-    /// External devices by ifindex.
+    /// External devices, and those that face pods, by ifindex.
     pub devices: BTreeMap<u32, DeviceNet>,
     /// Devices that pods may be behind, by ifindex.
     pub pods: BTreeMap<u32, PodSide>,
@@ -106,7 +115,7 @@ pub struct LocalAddress {
     pub global: bool,
 }
 
-/// An external device.
+/// A device that carries our programs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeviceNet {
     /// Its name.
@@ -117,6 +126,8 @@ pub struct DeviceNet {
     pub up: bool,
     /// There are VLAN devices on it.
     pub vlans: bool,
+    /// Pods are behind it, not what is outside.
+    pub pods: bool,
     /// Source of IPv4 flows that leave by it.
     pub source_v4: Option<Ipv4Addr>,
     /// Source of IPv6 flows that leave by it.
@@ -164,14 +175,13 @@ impl NodeNet {
             .map(|route| route.link)
             .collect();
         for link in listing.links.iter().filter(|link| !link.loopback) {
-            let wanted = match selection {
-                Selection::ByRoutes => link.ethernet && routed.contains(&link.index),
-                Selection::Named(patterns) => {
-                    patterns.iter().any(|pattern| fits(pattern.as_bytes(), link.name.as_bytes()))
-                }
+            let external = match &selection.external {
+                External::ByRoutes => link.ethernet && routed.contains(&link.index),
+                External::Named(patterns) => is_named(link, patterns),
             };
+            let wanted = external || is_named(link, &selection.pods);
             if wanted && link.ethernet {
-                net.devices.insert(link.index, device(listing, link));
+                net.devices.insert(link.index, device(listing, link, !external));
             } else if wanted {
                 net.rejections.push(Rejection {
                     object: format!("device {}", link.name),
@@ -180,16 +190,23 @@ impl NodeNet {
                 });
             }
         }
-        let pods = listing.links.iter().filter(|link| !net.devices.contains_key(&link.index));
+        let faces_pods =
+            |link: &&Link| net.devices.get(&link.index).is_none_or(|device| device.pods);
+        let pods = listing.links.iter().filter(faces_pods);
         net.pods = pods.filter_map(|link| Some((link.index, PodSide::of(link)?))).collect();
         net.rejections.extend(unmatched(listing, selection));
         net
     }
 }
 
-/// Patterns that no device fits, or only loopback, which is never external.
+fn is_named(link: &Link, patterns: &[String]) -> bool {
+    patterns.iter().any(|pattern| fits(pattern.as_bytes(), link.name.as_bytes()))
+}
+
+/// Patterns of external devices that no device fits, or only loopback, which is never external.
+/// Pods' devices come with the pods: nothing is wrong where there is none.
 fn unmatched(listing: &Listing, selection: &Selection) -> Vec<Rejection> {
-    let Selection::Named(patterns) = selection else { return Vec::new() };
+    let External::Named(patterns) = &selection.external else { return Vec::new() };
     let devices = || listing.links.iter().filter(|link| !link.loopback);
     let fitting =
         |pattern: &str| devices().any(|link| fits(pattern.as_bytes(), link.name.as_bytes()));
@@ -203,13 +220,14 @@ fn unmatched(listing: &Listing, selection: &Selection) -> Vec<Rejection> {
         .collect()
 }
 
-fn device(listing: &Listing, link: &Link) -> DeviceNet {
+fn device(listing: &Listing, link: &Link, pods: bool) -> DeviceNet {
     let source = |family| source(listing, link.index, family);
     DeviceNet {
         name: link.name.clone(),
         kind: link.kind.clone(),
         up: link.up,
         vlans: listing.links.iter().any(|other| other.vlan_of == Some(link.index)),
+        pods,
         source_v4: source(IpFamily::V4).and_then(|address| match address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
@@ -291,6 +309,28 @@ mod tests {
         vec![link(1, "lo"), link(2, "eth0"), link(3, "eth1"), link(4, "veth7"), link(5, "tun0")]
     }
 
+    fn named(external: &[&str], pods: &[&str]) -> Selection {
+        let owned = |list: &[&str]| list.iter().map(|pattern| (*pattern).to_owned()).collect();
+        Selection { external: External::Named(owned(external)), pods: owned(pods) }
+    }
+
+    #[test]
+    fn devices_of_pods_are_those_named_that_are_not_external() {
+        #[track_caller]
+        fn check(pods: &[&str], expected: &[(&str, bool)], refused: &[&str]) {
+            let listing = Listing { links: links(), ..Listing::default() };
+            let net = NodeNet::choose(&listing, &named(&["eth0"], pods));
+            let devices = net.devices.values();
+            let devices: Vec<_> = devices.map(|one| (one.name.as_str(), one.pods)).collect();
+            let rejections: Vec<_> = net.rejections.iter().map(|r| r.object.as_str()).collect();
+            assert_eq!((devices, rejections), (expected.to_vec(), refused.to_vec()));
+        }
+        check(&[], &[("eth0", false)], &[]);
+        check(&["veth*"], &[("eth0", false), ("veth7", true)], &[]);
+        check(&["cali*", "eth?"], &[("eth0", false), ("eth1", true)], &[]);
+        check(&["lo", "tun*"], &[("eth0", false)], &["device tun0"]);
+    }
+
     #[test]
     fn external_devices_are_found_by_routes_or_chosen_by_name() {
         #[track_caller]
@@ -307,13 +347,12 @@ mod tests {
             let rejections: Vec<_> = net.rejections.iter().map(|r| r.object.as_str()).collect();
             assert_eq!((names, rejections), (expected.to_vec(), refused.to_vec()));
         }
-        let by_routes = Selection::ByRoutes;
+        let by_routes = Selection::default();
         check(&by_routes, &[(2, "default via")], &["eth0"], &[]);
         check(&by_routes, &[(2, "default"), (3, "via"), (4, "link")], &["eth0", "eth1"], &[]);
         check(&by_routes, &[(3, "default 6 via")], &["eth1"], &[]);
         check(&by_routes, &[(5, "default"), (1, "via"), (9, "via")], &[], &[]);
-        let named =
-            |list: &[&str]| Selection::Named(list.iter().map(|p| (*p).to_owned()).collect());
+        let named = |list: &[&str]| named(list, &[]);
         check(&named(&["eth*"]), &[(4, "default")], &["eth0", "eth1"], &[]);
         check(&named(&["eth1", "veth?"]), &[], &["eth1", "veth7"], &[]);
         check(&named(&["*"]), &[], &["eth0", "eth1", "veth7"], &["device tun0"]);
@@ -333,7 +372,7 @@ mod tests {
             let routes = vec![route(2, "default via"), route(2, "default 6 via"), route(3, "via")];
             let net = NodeNet::choose(
                 &Listing { links: links(), addresses, routes },
-                &Selection::ByRoutes,
+                &Selection::default(),
             );
             let device = &net.devices[&3];
             let (v4, v6) = expected;
@@ -382,7 +421,7 @@ mod tests {
             address(9, "192.0.2.9"),
         ];
         let listing = Listing { links: links(), addresses, routes: vec![] };
-        let net = NodeNet::choose(&listing, &Selection::ByRoutes);
+        let net = NodeNet::choose(&listing, &Selection::default());
         let found: Vec<_> = net
             .addresses
             .iter()
