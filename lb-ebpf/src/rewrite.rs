@@ -1,6 +1,6 @@
 //! Changing a packet's addresses and ports, every checksum kept right.
 
-use lb_common::Be16;
+use lb_common::{Be16, flow::Flow};
 
 use crate::{
     csum::Sum,
@@ -21,6 +21,20 @@ pub struct Rewrite<A> {
     pub destination_port: Be16,
     /// Whether we route the packet ourselves, which costs it a hop.
     pub hop: bool,
+}
+
+impl<A: Copy> Rewrite<A> {
+    /// What a flow makes of its packets, as the host's stack is to route them.
+    #[inline(always)]
+    pub const fn of(flow: &Flow<A>) -> Self {
+        Self {
+            source: flow.source,
+            destination: flow.destination,
+            source_port: flow.source_port,
+            destination_port: flow.destination_port,
+            hop: false,
+        }
+    }
 }
 
 /// Rewrites `packet`, which was read as `from`. `None` leaves a packet that must not go on: part of

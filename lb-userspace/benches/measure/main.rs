@@ -12,7 +12,7 @@ mod programming;
 #[path = "../../tests/packets/frame.rs"]
 #[expect(dead_code, reason = "the tests read packets, too")]
 mod frame;
-#[path = "../../tests/packets/rig.rs"]
+#[path = "../../tests/packets/rig/mod.rs"]
 #[expect(dead_code, reason = "the tests ask more of it")]
 mod rig;
 #[path = "../../tests/node/service.rs"]

@@ -16,9 +16,9 @@ use lb_common::{limits, settings::flags};
 use lb_testbed::{Cluster, Families, Launcher};
 use lb_userspace::{
     kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
-    maps::{KernelTables, Tables as _},
+    maps::{self, KernelTables, Tables as _},
     model::{Model, Node, Picture, ServiceName},
-    plan::{Capacities, Op, Plan, Planner},
+    plan::{Capacities, Plan, Planner},
 };
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ impl Loop {
         self.tables.apply(&ops)?;
         pass.write = started.elapsed();
         drop(outdated);
-        (pass.ops, pass.calls) = (ops.len(), ops.iter().filter(|op| is_call(op)).count());
+        (pass.ops, pass.calls) = (ops.len(), ops.iter().filter(|op| maps::is_call(op)).count());
         // No program runs here, so every grace period is over.
         self.planner.release(retired);
         Ok(pass)
@@ -165,31 +165,6 @@ fn change(sync: &mut Loop, picture: Arc<Picture>, args: &Args) -> Result<Vec<Pas
         passes.push(pass);
     }
     Ok(passes)
-}
-
-/// Whether an operation takes a system call.
-fn is_call(op: &Op) -> bool {
-    match op {
-        Op::PutBackend { .. }
-        | Op::WriteSlots { .. }
-        | Op::WriteName { .. }
-        | Op::PutService { .. }
-        | Op::PublishRun { .. }
-        | Op::SetSettings { .. }
-        | Op::SetBackendFlags { .. }
-        | Op::SetBackendMembership { .. }
-        | Op::SetBackendWeight { .. } => false,
-        Op::PutFrontend { .. }
-        | Op::RemoveFrontend { .. }
-        | Op::PutVip { .. }
-        | Op::RemoveVip { .. }
-        | Op::PutSourceRange { .. }
-        | Op::RemoveSourceRange { .. }
-        | Op::PutNodeAddress { .. }
-        | Op::RemoveNodeAddress { .. }
-        | Op::PutDevice { .. }
-        | Op::RemoveDevice { .. } => true,
-    }
 }
 
 fn passes(all: &[Pass]) -> Value {

@@ -17,7 +17,7 @@ mod writer;
 pub use error::{Class, Error};
 pub use flows::{FlowTables, PoolFill};
 pub use reader::{Counters, Reader};
-pub use writer::KernelTables;
+pub use writer::{KernelTables, is_call};
 
 use crate::plan::{Contents, Op};
 

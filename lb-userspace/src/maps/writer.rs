@@ -202,6 +202,11 @@ enum Way {
     Single,
 }
 
+/// Whether an operation takes a system call, and not stores to mapped memory alone.
+pub fn is_call(op: &Op) -> bool {
+    way(op) != Way::Memory
+}
+
 fn way(op: &Op) -> Way {
     match op {
         Op::PutBackend { .. }

@@ -35,14 +35,7 @@ impl Direction for Egress {
             track::part::<F>(&key, flow);
             return Ok(Verdict::Unknown);
         }
-        let to = Rewrite {
-            source: flow.source,
-            destination: flow.destination,
-            source_port: flow.source_port,
-            destination_port: flow.destination_port,
-            hop: false,
-        };
-        rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
+        rewrite(hook, packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
         track::touch::<F>(&key, entry, packet);
         Ok(Verdict::Pass)
     }

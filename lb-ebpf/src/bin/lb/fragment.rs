@@ -86,14 +86,7 @@ where
     if at == INGRESS {
         return ingress::deliver(hook, &packet, flow, None);
     }
-    let to = Rewrite {
-        source: flow.source,
-        destination: flow.destination,
-        source_port: flow.source_port,
-        destination_port: flow.destination_port,
-        hop: false,
-    };
-    rewrite(hook, &packet, &to).ok_or(Fault::Rewrite)?;
+    rewrite(hook, &packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
     Ok(Verdict::Pass)
 }
 

@@ -70,13 +70,7 @@ where
     // called. A backend elsewhere has nothing to do with anybody but us.
     let unknown = message.source == answer.source || flow.kind == kind::TO_REMOTE;
     let source = if unknown { flow.source } else { message.source };
-    let mut to = Rewrite {
-        source: flow.source,
-        destination: flow.destination,
-        source_port: flow.source_port,
-        destination_port: flow.destination_port,
-        hop: false,
-    };
+    let mut to = Rewrite::of(flow);
     if !matches!(flow.kind, kind::TO_REMOTE | kind::FROM_REMOTE) {
         icmp::translate(hook, message, &quoted, source, &to).ok_or(Fault::Rewrite)?;
         count(Counter::IcmpTranslated);

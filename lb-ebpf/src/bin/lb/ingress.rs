@@ -297,13 +297,7 @@ where
     F: Layer3 + FibFamily,
     H: Hook,
 {
-    let mut to = Rewrite {
-        source: flow.source,
-        destination: flow.destination,
-        source_port: flow.source_port,
-        destination_port: flow.destination_port,
-        hop: false,
-    };
+    let mut to = Rewrite::of(flow);
     if flow.kind == flow_kind::TO_LOCAL {
         let Some(next_hop) = past_the_stack(hook, packet, flow)? else {
             rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;

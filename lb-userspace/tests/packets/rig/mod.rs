@@ -1,61 +1,32 @@
 //! A node of the test cluster with programs loaded and tables filled, and packets put through them.
 
+mod run;
+mod state;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
-    time::Duration,
+    path::PathBuf,
 };
 
 use aya::{
-    Pod, TestRun, TestRunOptions,
-    maps::{Map, MapData, PerCpuArray, PerCpuValues},
-    programs::{Program, SchedClassifier, TestRunAttrs, Xdp, XdpMode},
+    TestRun, TestRunOptions,
+    maps::{PerCpuArray, PerCpuValues},
+    programs::{TestRunAttrs, XdpMode},
 };
 use lb_common::{
-    Address, Family, V4, V6,
-    affinity::{Affinity, AffinityKey},
-    counter::Counter,
-    device::Device,
-    flow::{FlowKeyOf, FlowOf},
-    frontend::node_address,
-    limits, names,
-    pool::{Pool, PoolKey},
-    settings::flags,
+    Address, Family, V4, V6, counter::Counter, device::Device, frontend::node_address, limits,
+    names, settings::flags,
 };
 use lb_testbed::{CLIENT, Cluster, Families, Launcher, Netns, Probe, Worker};
 use lb_userspace::{
     kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
-    maps::{FlowTables, KernelTables, PoolFill, Reader, Tables},
+    maps::{KernelTables, Reader, Tables},
     model::{ServiceName, ServicePort},
     plan::{Capacities, Op, Plan, Planner},
 };
 
-/// Which program a packet goes through.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum At {
-    Xdp,
-    TcIngress,
-    TcEgress,
-}
-
-/// What became of a packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fate {
-    /// On to whoever comes next.
-    Pass,
-    /// Out of a device.
-    Sent,
-    /// Gone.
-    Dropped,
-}
-
-/// A packet that went through a program.
-#[derive(PartialEq, Eq, Debug)]
-pub struct Outcome {
-    pub fate: Fate,
-    pub bytes: Vec<u8>,
-}
+pub use self::run::*;
 
 /// The node. One pod is on it, another on the node beside it.
 pub struct Rig {
@@ -240,68 +211,10 @@ impl Rig {
         counters.into_iter().find(|(each, _)| *each == counter).unwrap().1
     }
 
-    /// How many entries the flow tables have.
-    pub fn flows(&self) -> usize {
-        let reader = Reader::new(&self.maps);
-        reader.flows_v4().unwrap().len() + reader.flows_v6().unwrap().len()
-    }
-
     /// Ends a Service.
     pub fn withdraw(&mut self, name: ServiceName) {
         let plan = self.planner.plan([(name, Vec::new())]);
         self.perform(plan);
-    }
-
-    /// Makes every flow look as if its last packet had been so many seconds ago.
-    pub fn rest(&self, seconds: u32) {
-        rest::<V4>(&self.maps.join(names::FLOWS_V4), seconds);
-        rest::<V6>(&self.maps.join(names::FLOWS_V6), seconds);
-    }
-
-    /// Takes all flows away, as if this were a node that has seen none of them.
-    pub fn forget(&self) {
-        forget::<V4>(&self.maps.join(names::FLOWS_V4));
-        forget::<V6>(&self.maps.join(names::FLOWS_V6));
-    }
-
-    /// How many entries there are without the other half of their flow.
-    pub fn halves(&self) -> usize {
-        let reader = Reader::new(&self.maps);
-        halves::<V4>(&reader.flows_v4().unwrap()) + halves::<V6>(&reader.flows_v6().unwrap())
-    }
-
-    /// How full the source ports are, the fullest backend first.
-    pub fn pools(&self) -> Vec<PoolFill> {
-        Reader::new(&self.maps).pools().unwrap()
-    }
-
-    /// Makes a pool of source ports look like this.
-    pub fn put_pool(&self, key: &PoolKey, pool: &Pool) {
-        let map = Map::HashMap(MapData::from_pin(self.maps.join(names::POOLS)).unwrap());
-        let mut pools = aya::maps::HashMap::<_, PoolKey, Pool>::try_from(map).unwrap();
-        pools.insert(key, pool, 0).unwrap();
-    }
-
-    /// What the agent does now and then.
-    pub fn upkeep(&self) -> FlowTables {
-        FlowTables::open(&self.maps, self.programs.sweep().unwrap(), true).unwrap()
-    }
-
-    /// Makes every client's last new flow look as if it had been that much longer ago.
-    pub fn age_affinity(&self, by: Duration) {
-        let map = MapData::from_pin(self.maps.join(names::AFFINITY)).unwrap();
-        let mut entries: aya::maps::HashMap<_, AffinityKey, Affinity> =
-            Map::LruHashMap(map).try_into().unwrap();
-        let all: Vec<_> = entries.iter().map(Result::unwrap).collect();
-        for (key, mut entry) in all {
-            entry.seen_ns -= by.as_nanos() as u64;
-            entries.insert(key, entry, 0).unwrap();
-        }
-    }
-
-    /// Which clients are remembered, and when they came last.
-    pub fn affinity(&self) -> Vec<(AffinityKey, Affinity)> {
-        Reader::new(&self.maps).affinity().unwrap()
     }
 
     fn node_addresses(&self) -> Vec<IpAddr> {
@@ -355,122 +268,6 @@ fn meet_neighbours(cluster: &Cluster) -> Vec<Worker> {
     servers
 }
 
-type Flows<F> = aya::maps::HashMap<MapData, FlowKeyOf<F>, FlowOf<F>>;
-type Entries<F> = Vec<(FlowKeyOf<F>, FlowOf<F>)>;
-
-fn open<F: Family>(path: &Path) -> (Flows<F>, Entries<F>)
-where
-    FlowKeyOf<F>: Pod,
-    FlowOf<F>: Pod,
-{
-    let map = Map::HashMap(MapData::from_pin(path).unwrap());
-    let flows = Flows::<F>::try_from(map).unwrap();
-    let all = flows.iter().map(Result::unwrap).collect();
-    (flows, all)
-}
-
-fn rest<F: Family>(path: &Path, seconds: u32)
-where
-    FlowKeyOf<F>: Pod,
-    FlowOf<F>: Pod,
-{
-    let (mut flows, all) = open::<F>(path);
-    for (key, mut flow) in all {
-        flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_JIFFIES);
-        flow.seen_s = flow.seen_s.wrapping_sub(seconds);
-        flows.insert(key, flow, 0).unwrap();
-    }
-}
-
-fn forget<F: Family>(path: &Path)
-where
-    FlowKeyOf<F>: Pod,
-    FlowOf<F>: Pod,
-{
-    let (mut flows, all) = open::<F>(path);
-    all.iter().for_each(|(key, _)| flows.remove(key).unwrap());
-}
-
-fn halves<F: Family>(flows: &[(FlowKeyOf<F>, FlowOf<F>)]) -> usize {
-    let has_other = |key: &FlowKeyOf<F>, flow: &FlowOf<F>| {
-        flows.iter().any(|(other_key, other)| {
-            (other.id, other.source, other.source_port)
-                == (flow.id, key.destination, key.destination_port)
-                && (other_key.source, other_key.source_port)
-                    == (flow.destination, flow.destination_port)
-        })
-    };
-    flows.iter().filter(|(key, flow)| !has_other(key, flow)).count()
-}
-
 fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> T {
     netns.enter(|| Ok(work())).unwrap()
-}
-
-/// The program at XDP.
-pub fn xdp(programs: &mut Programs) -> &mut Xdp {
-    program(programs, names::XDP_INGRESS).try_into().unwrap()
-}
-
-/// A program at tc, by its name.
-pub fn classifier<'a>(programs: &'a mut Programs, name: &str) -> &'a mut SchedClassifier {
-    program(programs, name).try_into().unwrap()
-}
-
-fn program<'a>(programs: &'a mut Programs, name: &str) -> &'a mut Program {
-    programs.object().program_mut(name).unwrap()
-}
-
-/// struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-pub fn xdp_context(ifindex: u32, packet: &[u8]) -> Vec<u8> {
-    [0, packet.len() as u32, 0, ifindex, 0, 0].map(u32::to_ne_bytes).concat()
-}
-
-/// struct __sk_buff, in which only the device may be set.
-pub fn tc_context(ifindex: u32) -> Vec<u8> {
-    let mut context = vec![0; 192];
-    context[40..44].copy_from_slice(&ifindex.to_ne_bytes());
-    context
-}
-
-pub fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
-    let (action, bytes) = run(program, &xdp_context(ifindex, packet), packet);
-    let fate = match action {
-        1 => Fate::Dropped,
-        2 => Fate::Pass,
-        4 => Fate::Sent,
-        other => panic!("XDP action {other}"),
-    };
-    Outcome { fate, bytes }
-}
-
-pub fn run_tc(program: &SchedClassifier, ifindex: u32, packet: &[u8]) -> Outcome {
-    let (action, bytes) = run(program, &tc_context(ifindex), packet);
-    let fate = match action as i32 {
-        -1 => Fate::Pass,
-        2 => Fate::Dropped,
-        7 => Fate::Sent,
-        other => panic!("tc action {other}"),
-    };
-    Outcome { fate, bytes }
-}
-
-/// How much longer a packet may become: network and ICMP header.
-const ROOM: usize = 48;
-
-fn run<P>(program: &P, context: &[u8], packet: &[u8]) -> (u32, Vec<u8>)
-where
-    P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = aya::programs::TestRunResult>,
-{
-    let mut bytes = vec![0; packet.len() + ROOM];
-    let result = program
-        .test_run(TestRunOptions {
-            data_in: Some(packet),
-            data_out: Some(&mut bytes),
-            ctx_in: Some(context),
-            ..Default::default()
-        })
-        .unwrap();
-    bytes.truncate(result.data_size_out as usize);
-    (result.return_value, bytes)
 }
