@@ -57,8 +57,6 @@ counters! {
     XdpRoute = "xdp_route",
     /// Packets XDP left to tc: to be answered, and larger than the first buffer.
     XdpParts = "xdp_parts",
-    /// Packets XDP left to tc: for a pod on this node, to whose device tc hands them.
-    XdpDirect = "xdp_direct",
     /// Packets handed to the device of a pod on this node, past the stack.
     DirectDelivery = "direct_delivery",
     /// ICMP errors about translated flows, sent to the end they are for.

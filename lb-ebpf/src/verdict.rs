@@ -11,6 +11,8 @@ pub enum Verdict {
     /// On to whoever comes next (the next program, the host's stack): untouched if it is not ours,
     /// rewritten if the stack is to deliver it.
     Pass,
+    /// Rewritten, for a backend that the stack reaches: the same, unless tc is to hand it to a device.
+    Local,
     /// No flow knows it, untouched: whether a service does is asked next.
     Unknown,
     /// Neither TCP nor UDP, untouched: whether it is ICMP about either is asked next.

@@ -25,7 +25,7 @@ fn a_packet_for_a_pod_here_is_routed_by_us_and_xdp_leaves_it_to_tc() {
             rig.program([service.at(FrontendKind::NodePort, frontend).local(near).build()]);
             let packet = message::sized(is_tcp, client, frontend, 100);
             let counts = |rig: &Rig| {
-                [Counter::XdpDirect, Counter::DirectDelivery].map(|counter| rig.count(counter))
+                [Counter::XdpRoute, Counter::DirectDelivery].map(|counter| rig.count(counter))
             };
             let [left, handed] = counts(&rig);
             for round in ["new", "known"] {

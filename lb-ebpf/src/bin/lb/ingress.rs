@@ -24,7 +24,7 @@ use lb_ebpf::{
 
 use crate::{
     count::count,
-    helper,
+    direct, helper,
     hook::{Direction, Hook},
     lookup::{self, Entry},
     maps::DEVICES,
@@ -298,58 +298,18 @@ where
     H: Hook,
 {
     let mut to = Rewrite::of(flow);
+    let mut known = known;
     if flow.kind == flow_kind::TO_LOCAL {
-        let Some(next_hop) = past_the_stack(hook, packet, flow)? else {
+        known = direct::device(hook, packet, flow)?;
+        if known.is_none() {
             rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-            return Ok(Verdict::Pass);
-        };
-        to.hop = true;
-        rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-        return hand_over(hook, &next_hop).ok_or(Fault::Rewrite);
+            return Ok(Verdict::Local);
+        }
     }
     let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
     to.hop = true;
     rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
     hook.send(&next_hop).ok_or(Fault::Rewrite)
-}
-
-/// The device of a pod on this node, if a packet may be handed to it. Whatever is special (hops that
-/// are used up, packets that do not fit, no such route) is left to the stack.
-#[inline(always)]
-fn past_the_stack<F, H>(
-    hook: &mut H,
-    packet: &Parsed<F>,
-    flow: &FlowOf<F>,
-) -> Result<Option<NextHop>, Fault>
-where
-    F: Layer3 + FibFamily,
-    H: Hook,
-{
-    if !settings::has(settings_flags::DIRECT_DELIVERY) || packet.ttl <= 1 {
-        return Ok(None);
-    }
-    if H::TC_FOLLOWS {
-        return Err(Fault::Unfinished(Counter::XdpDirect));
-    }
-    let Ok(Route::Out(next_hop)) = hook.route(packet, flow.source, flow.destination) else {
-        return Ok(None);
-    };
-    let device = lookup::get(&DEVICES, &next_hop.ifindex);
-    let direct = device.is_some_and(|device| device.flags & device_flags::DIRECT != 0);
-    Ok(direct.then_some(next_hop))
-}
-
-/// Hands the rewritten packet to the device of a pod: in at the pod's own end, if that is known and
-/// its neighbour is, else as the stack would send it.
-#[inline(always)]
-fn hand_over<H: Hook>(hook: &mut H, next_hop: &NextHop) -> Option<Verdict> {
-    count(Counter::DirectDelivery);
-    let device = lookup::get(&DEVICES, &next_hop.ifindex)?;
-    if !next_hop.resolved || device.flags & device_flags::PEER == 0 {
-        return hook.send(next_hop);
-    }
-    hook.set_half_words(0, lookup::fib_params()?.ethernet())?;
-    Some(Verdict::PutIn(next_hop.ifindex))
 }
 
 /// Where a packet that is to go on from here leaves, if it may.

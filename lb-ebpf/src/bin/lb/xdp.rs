@@ -163,7 +163,9 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
         Verdict::Other => OTHER,
         Verdict::Answer(answer, _) => answer.code(),
         Verdict::Enter => ENTER,
-        Verdict::Pass | Verdict::LeaveToTc(_) | Verdict::PutIn(_) => xdp_action::XDP_PASS,
+        Verdict::Pass | Verdict::Local | Verdict::LeaveToTc(_) | Verdict::PutIn(_) => {
+            xdp_action::XDP_PASS
+        }
         // SAFETY: takes two numbers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
         // SAFETY: takes two numbers.
