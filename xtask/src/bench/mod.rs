@@ -9,11 +9,13 @@ mod machine;
 mod manifests;
 mod memory;
 mod packets;
+mod peers;
 mod programming;
 mod programs;
 mod report;
 mod requests;
 mod samples;
+mod services;
 
 use std::{
     fs,
@@ -128,7 +130,7 @@ fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Re
     let (mut requests, mut memory) = (requests_section(extent), Vec::new());
     let mut budgets = Vec::new();
     for services in sizes {
-        manifests.write(services, stage.services())?;
+        manifests.write(&services::list(services, &[services::Family::V4], stage.services()))?;
         let started = Instant::now();
         let agent = stage.cluster.start_agent("node1", &options)?;
         let start = started.elapsed();
@@ -181,7 +183,7 @@ fn memory_section(found: &[(u32, Duration, Memory)]) -> Measured {
     }
     let mut budgets = Vec::new();
     if let Some((services, _, memory)) = found.last() {
-        let what = format!("agent, resident, {services} services x {}", manifests::ENDPOINTS);
+        let what = format!("agent, resident, {services} services x {}", services::ENDPOINTS);
         let resident = memory.resident as f64 / MIB;
         budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB"));
     }

@@ -16,9 +16,9 @@ use anyhow::{Context as _, Result, bail};
 use lb_testbed::{CLIENT, Cluster, Families, Launcher, Probe, Worker};
 
 use super::{
-    manifests::Measured,
     report::Row,
     samples::{Comparison, Summary},
+    services::{Endpoint, Port, Protocol, Service},
 };
 use crate::interrupt::Interrupt;
 
@@ -51,7 +51,7 @@ struct Path {
 /// The cluster that is called in.
 pub struct Stage {
     paths: Vec<Path>,
-    services: Vec<Measured>,
+    services: Vec<Service>,
     servers: Vec<Worker>,
     /// The namespaces.
     pub cluster: Cluster,
@@ -89,12 +89,11 @@ impl Stage {
         };
         let (node, near, far) = (address("node1")?, address("near")?, address("far")?);
         cluster.route(far.into(), "node1")?;
-        let service = |name, last, node_port, endpoint, node| Measured {
-            name,
-            cluster_ip: [10, 96, 0, last].into(),
-            node_port,
-            endpoint: (endpoint, SERVED).into(),
-            node,
+        let service = |name: &str, last, node_port, endpoint, node| Service {
+            name: name.to_owned(),
+            cluster_ips: vec![[10, 96, 0, last].into()],
+            ports: vec![Port { number: 80, protocol: Protocol::Tcp, node_port: Some(node_port) }],
+            endpoints: vec![Endpoint { address: (endpoint, SERVED).into(), node }],
         };
         let services = vec![
             service("near", 10, 30_100, near, "node1"),
@@ -107,7 +106,7 @@ impl Stage {
             direct: (direct, DIRECT).into(),
         };
         let paths = vec![
-            path("ClusterIP from a pod", "caller", (services[0].cluster_ip, 80), near),
+            path("ClusterIP from a pod", "caller", (services[0].cluster_ips[0], 80), near),
             path("NodePort, backend there", CLIENT, (node, 30_100), near),
             path("NodePort, backend elsewhere", CLIENT, (node, 30_101), far),
         ];
@@ -115,7 +114,7 @@ impl Stage {
     }
 
     /// The services that manifests must have.
-    pub fn services(&self) -> &[Measured] {
+    pub fn services(&self) -> &[Service] {
         &self.services
     }
 
