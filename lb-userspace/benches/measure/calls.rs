@@ -1,8 +1,10 @@
 //! What the socket hooks add to the calls that they sit on: a process of its own makes the same call
 //! again and again in the node's cgroup, where the hooks are, and another one outside of it, in
-//! turn. Where a service is called, the one without hooks calls its endpoint, which is where the
-//! other one ends as well: a socket of the node's own that nobody reads from, so that what is sent
-//! goes no further than its queue.
+//! turn. Where a service is called, the one without hooks calls its endpoint, an address of the node,
+//! which is where the other one ends as well.
+//!
+//! What is sent is a datagram longer than any may be: it is refused after the hook and the search for
+//! a route, and what becomes of packets is in none of the times.
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
@@ -14,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use lb_common::Protocol;
 use lb_testbed::{CLIENT, Cluster, Families, Launcher, Place};
 use lb_userspace::model::FrontendKind;
+use nix::libc::EMSGSIZE;
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,6 +28,8 @@ const NODE: &str = "node1";
 /// The endpoint's port, and the service's.
 const ENDPOINT: u16 = 5_353;
 const SERVICE: u16 = 53;
+/// Bytes of what is sent: calls that are for more are refused before the hook.
+const TOO_LONG: usize = 65_530;
 /// Calls that are timed together; a sample is the median of so many times.
 const BATCH: u32 = 500;
 const BATCHES: usize = 40;
@@ -53,7 +58,7 @@ pub struct OneArgs {
 enum Call {
     /// Of a UDP socket, which sends nothing
     Connect,
-    /// Of a UDP socket that is not connected
+    /// Of a UDP socket that is not connected, with a datagram that is too long
     Sendto,
 }
 
@@ -92,7 +97,7 @@ pub fn measure(args: &Args) -> Result<Value> {
     let cluster =
         Cluster::builder(Launcher::beside_tests()?).families(Families::Both).nodes(1).build()?;
     let mut node = Node::new(&cluster, NODE);
-    let (mut cases, mut endpoints) = (Vec::new(), Vec::new());
+    let mut cases = Vec::new();
     for address in cluster.addresses(NODE)? {
         let endpoint = SocketAddr::new(*address, ENDPOINT);
         let service = SocketAddr::new(cluster_ip(*address), SERVICE);
@@ -100,7 +105,6 @@ pub fn measure(args: &Args) -> Result<Value> {
         let name = format!("dns-{family:?}").to_lowercase();
         let port = port(&name, Protocol::Udp, family).at(FrontendKind::ClusterIp, service);
         node.program([port.local(endpoint).build()]);
-        endpoints.push(cluster.netns(NODE)?.enter(|| Ok(UdpSocket::bind(endpoint)))??);
         for call in [Call::Connect, Call::Sendto] {
             for hooked in [endpoint, service] {
                 cases.push(Case { call, hooked, plain: endpoint, found: Default::default() });
@@ -142,13 +146,18 @@ fn in_place(cluster: &Cluster, place: &Place, call: Call, to: SocketAddr) -> Res
 pub fn one(args: &OneArgs) -> Result<Value> {
     let from: IpAddr = if args.to.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
     let socket = UdpSocket::bind((from, 0))?;
+    let datagram = vec![0; TOO_LONG];
     let mut batches = Vec::new();
     for _ in 0..BATCHES {
         let begun = Instant::now();
         for _ in 0..BATCH {
             match args.call {
                 Call::Connect => socket.connect(args.to)?,
-                Call::Sendto => _ = socket.send_to(b"question", args.to)?,
+                Call::Sendto => {
+                    let refused = socket.send_to(&datagram, args.to);
+                    let error = refused.err().and_then(|error| error.raw_os_error());
+                    ensure!(error == Some(EMSGSIZE), "a datagram that is too long: {error:?}");
+                }
             }
         }
         batches.push(begun.elapsed().as_nanos() as f64 / f64::from(BATCH));
