@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use anyhow::{Result, bail};
 use console::style;
 
 use super::{
@@ -22,8 +23,8 @@ use super::{
 /// What two reports come to.
 #[derive(Debug)]
 pub struct Difference {
-    /// Measurements that have become worse, the worst first.
-    pub worse: Vec<Change>,
+    /// The largest change first.
+    worse: Vec<Change>,
     better: Vec<Change>,
     /// Changes too small to be told from noise.
     within: usize,
@@ -107,6 +108,14 @@ impl Difference {
         match (by > 0.0) == (better == Better::More) {
             true => self.better.push(change),
             false => self.worse.push(change),
+        }
+    }
+
+    /// Fails if anything has become worse.
+    pub fn verdict(&self) -> Result<()> {
+        match self.worse.len() {
+            0 => Ok(()),
+            worse => bail!("{worse} measurements have become worse"),
         }
     }
 

@@ -9,6 +9,7 @@ mod compare;
 mod machine;
 mod manifests;
 mod memory;
+mod model;
 mod packets;
 mod peers;
 mod programming;
@@ -18,13 +19,14 @@ mod report;
 mod requests;
 mod samples;
 mod services;
+mod upgrades;
 
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 use lb_testbed::{Agent, AgentOptions};
 
@@ -90,6 +92,8 @@ enum Only {
     Programming,
     /// Whole agents: requests a second, memory
     Agents,
+    /// Connections that fail while agents are killed and replaced
+    Upgrades,
 }
 
 /// The verb. It fails if something could not be measured, or has become worse than in a report
@@ -110,10 +114,7 @@ pub fn run(args: &Args) -> Result<()> {
     let Some(old) = old else { return Ok(()) };
     let difference = Difference::between(&old, &new, args.tolerance);
     print!("{}", difference.text());
-    match difference.worse.len() {
-        0 => Ok(()),
-        worse => bail!("{worse} measurements have become worse"),
-    }
+    difference.verdict()
 }
 
 /// Everything that is wanted, shown as it is found.
@@ -145,6 +146,9 @@ fn measure(args: &Args) -> Result<Report> {
     }
     if wanted(Only::Agents) {
         agents(&mut report, &programs, &interrupt)?;
+    }
+    if wanted(Only::Upgrades) {
+        report.add(upgrades::measure(&programs, args.quick, &interrupt)?);
     }
     report.took_s = began.elapsed().as_secs_f64();
     print!("{}", report.budgets());

@@ -1,32 +1,8 @@
-use super::{super::report::Row, Difference, Report};
+use super::Difference;
 use crate::bench::{
-    machine::Machine,
-    report::{Better, Section},
+    report::{Better, Report, Row, testing::report},
     samples::{Comparison, Summary},
 };
-
-/// A report with one section and these rows.
-pub fn report(rows: Vec<Row>) -> Report {
-    let machine = Machine {
-        processor: "made up".into(),
-        processors: 2,
-        memory_mib: 4096,
-        kernel: "6.1".into(),
-        load: "0.00".into(),
-        began_s: 0,
-        commit: "0".into(),
-    };
-    let section = Section { title: "S".into(), notes: Vec::new(), rows, plots: Vec::new() };
-    Report {
-        machine,
-        kernel_object: "kept".into(),
-        quick: false,
-        command: "cargo xtask bench".into(),
-        took_s: 60.0,
-        sections: vec![section],
-        budgets: Vec::new(),
-    }
-}
 
 /// A row with these ratios to a baseline of ones.
 fn ratios(unit: &str, ratios: &[f64]) -> Row {
@@ -82,6 +58,20 @@ fn times_and_rates_without_a_baseline_are_not_judged_but_sizes_and_counts_are() 
     check(failures(0.0), failures(0.0), WITHIN);
     check(failures(0.0), failures(1.0), WORSE);
     check(failures(1.0), failures(0.0), BETTER);
+}
+
+#[test]
+fn only_what_became_worse_fails_the_command() {
+    let verdict = |old, new| {
+        let rows = [old, new].map(|value| Row::new("r", "B", Summary::of(&[value])));
+        let [old, new] = rows.map(|row| report(vec![row]));
+        Difference::between(&old, &new, 5.0).verdict().map_err(|error| error.to_string())
+    };
+    assert_eq!(verdict(1.0, 2.0), Err("1 measurements have become worse".to_owned()));
+    assert_eq!([verdict(2.0, 1.0), verdict(1.0, 1.0)], [Ok(()), Ok(())]);
+    let nothing = Report { sections: Vec::new(), ..report(Vec::new()) };
+    let row = Row::new("r", "B", Summary::of(&[1.0]));
+    assert!(Difference::between(&report(vec![row]), &nothing, 5.0).verdict().is_ok());
 }
 
 #[test]

@@ -14,8 +14,11 @@ use super::{
 };
 
 const SIZE: (u32, u32) = (840, 460);
-/// Above the chart: the title and who is who.
-const HEAD: u32 = 76;
+const TITLE_HEIGHT: i32 = 42;
+/// Of the legend.
+const ROW: i32 = 22;
+/// What stands before a name in the legend.
+const SIGN: i32 = 31;
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(31, 35, 40);
 const PALE_INK: RGBColor = RGBColor(89, 99, 110);
@@ -42,7 +45,7 @@ const BAND: f64 = 0.14;
 /// With more points on a line they are not marked one by one.
 const MOST_MARKS: usize = 24;
 /// A letter's width, on average: only who draws the picture knows its fonts.
-const LETTER: i32 = 8;
+const LETTER: i32 = 7;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Scale, Scale>>;
@@ -53,7 +56,9 @@ pub fn draw(plot: &Plot) -> Result<String> {
     {
         let all = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         all.fill(&PAPER)?;
-        let (head, body) = all.split_vertically(HEAD);
+        let legend_end =
+            places(&plot.lines).last().map_or(TITLE_HEIGHT, |(_, middle)| middle + ROW);
+        let (head, body) = all.split_vertically(legend_end);
         head.draw_text(&plot.title, &font(19, INK), (20, 12))?;
         legend(&head, plot)?;
         chart(&body, plot)?;
@@ -77,19 +82,33 @@ fn colour(line: &Line, number: usize) -> RGBColor {
     known.map_or(COLOURS[number % COLOURS.len()], |(_, colour)| *colour)
 }
 
+/// Who is who, in as many rows as it takes.
 fn legend(area: &Area<'_>, plot: &Plot) -> Result<()> {
-    let mut left = 22;
-    for (number, line) in plot.lines.iter().enumerate() {
+    for (number, (line, (left, middle))) in plot.lines.iter().zip(places(&plot.lines)).enumerate() {
         let colour = colour(line, number);
-        let middle = 54;
         let stroke = vec![(left, middle), (left + 24, middle)];
         area.draw(&PathElement::new(stroke, colour.stroke_width(3)))?;
         area.draw(&Circle::new((left + 12, middle), 4, colour.filled()))?;
         let style = font(14, INK).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw_text(&line.name, &style, (left + 31, middle))?;
-        left += 31 + LETTER * line.name.chars().count() as i32 + 22;
+        area.draw_text(&line.name, &style, (left + SIGN, middle))?;
     }
     Ok(())
+}
+
+/// Where the legend has its lines.
+fn places(lines: &[Line]) -> Vec<(i32, i32)> {
+    let (first, last) = (22, SIZE.0 as i32 - 20);
+    let (mut left, mut middle) = (first, TITLE_HEIGHT + ROW / 2);
+    let mut places = Vec::new();
+    for line in lines {
+        let width = SIGN + LETTER * line.name.chars().count() as i32;
+        if left > first && left + width > last {
+            (left, middle) = (first, middle + ROW);
+        }
+        places.push((left, middle));
+        left += width + 22;
+    }
+    places
 }
 
 fn chart(area: &Area<'_>, plot: &Plot) -> Result<()> {
@@ -151,4 +170,44 @@ fn stroke(chart: &mut Chart<'_, '_>, line: &Line, y: &Scale, colour: RGBColor) -
     }
     chart.draw_series(medians.map(|point| Circle::new(point, 4, colour.filled())))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::draw;
+    use crate::bench::{
+        report::{Axis, Line, Plot},
+        samples::Summary,
+    };
+
+    fn plot(points: Vec<(f64, Summary)>) -> Plot {
+        let line = |name: &str| Line { name: name.to_owned(), points: points.clone() };
+        Plot {
+            title: "This & that < all".to_owned(),
+            x: Axis::log("services"),
+            y: Axis::log("ms"),
+            lines: vec![line("one"), line("other")],
+        }
+    }
+
+    #[test]
+    fn a_drawing_names_everything_and_marks_every_point() {
+        let found = Summary::of(&[1.0, 2.0, 3.0]);
+        let svg = draw(&plot(vec![(10.0, found), (100.0, found), (30_000.0, found)])).unwrap();
+        for text in ["<title>This &amp; that &lt; all</title>", "one", "other", "services", "ms"] {
+            assert!(svg.contains(text), "{text} is not in {svg}");
+        }
+        assert!(svg.contains("30,000"), "a place of measurement is marked");
+        let (points, in_legend) = (2 * 3, 2);
+        assert_eq!(svg.matches("<circle").count(), points + in_legend);
+    }
+
+    #[test]
+    fn what_an_axis_cannot_show_does_not_spoil_the_drawing() {
+        let nothing = Summary::of(&[0.0]);
+        for points in [vec![], vec![(10.0, nothing)], vec![(0.0, nothing), (10.0, nothing)]] {
+            let svg = draw(&plot(points)).unwrap();
+            assert!(svg.contains("</svg>") && !svg.contains("NaN"), "{svg}");
+        }
+    }
 }

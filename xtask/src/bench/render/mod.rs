@@ -15,13 +15,18 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::report::Report;
+use super::{
+    model::{self, Figures},
+    report::{Plot, Report},
+};
 use crate::workspace;
 
 /// The figures.
 const JSON: &str = "bench.json";
 /// The page.
 const PAGE: &str = "bench.md";
+/// What the figures say of larger clusters.
+const MODEL: &str = "cluster-cost.md";
 /// Where drawings are, beside the page.
 const DRAWINGS: &str = "bench";
 
@@ -69,7 +74,15 @@ pub fn read(path: &Path) -> Result<Report> {
 /// All pages with their text. README belongs to the report in docs/ alone.
 fn pages(folder: &Path, report: &Report) -> Result<BTreeMap<PathBuf, String>> {
     let mut pages = BTreeMap::from([(folder.join(PAGE), markdown::page(report))]);
-    for plot in report.sections.iter().flat_map(|section| &section.plots) {
+    let mut plots: Vec<Plot> =
+        report.sections.iter().flat_map(|section| section.plots.iter().cloned()).collect();
+    // A report of some measurements only may lack what the model takes.
+    if let Some(figures) = Figures::of(report) {
+        let (text, more) = model::page(&figures);
+        pages.insert(folder.join(MODEL), text);
+        plots.extend(more);
+    }
+    for plot in &plots {
         let path = folder.join(svg_name(&plot.title));
         let svg = chart::draw(plot).with_context(|| format!("cannot draw {:?}", plot.title))?;
         if pages.insert(path, svg).is_some() {
@@ -99,10 +112,12 @@ fn drawings(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Where a plot is drawn, seen from the page.
-fn svg_name(title: &str) -> String {
-    let letters = title.chars().map(|letter| match letter.to_ascii_lowercase() {
-        letter if letter.is_ascii_alphanumeric() => letter,
-        _ => '-',
+pub fn svg_name(title: &str) -> String {
+    let letters = title.chars().filter(|letter| *letter != ',').map(|letter| {
+        match letter.to_ascii_lowercase() {
+            letter if letter.is_ascii_alphanumeric() => letter,
+            _ => '-',
+        }
     });
     let words: String = letters.collect();
     let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();

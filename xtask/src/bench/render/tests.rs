@@ -17,5 +17,10 @@ fn the_pages_of_docs_are_what_the_figures_give() {
 
 #[test]
 fn a_plot_is_filed_under_the_words_of_its_title() {
-    assert_eq!(svg_name("NodePort, backend there (IPv4)"), "bench/nodeport-backend-there-ipv4.svg");
+    for (title, expected) in [
+        ("NodePort, backend there (IPv4)", "bench/nodeport-backend-there-ipv4.svg"),
+        ("A node of 5,000: memory", "bench/a-node-of-5000-memory.svg"),
+    ] {
+        assert_eq!(svg_name(title), expected);
+    }
 }

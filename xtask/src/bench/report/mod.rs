@@ -4,6 +4,8 @@ mod bar;
 mod better;
 pub mod figure;
 mod plot;
+#[cfg(test)]
+pub mod testing;
 mod text;
 
 use serde::{Deserialize, Serialize};
