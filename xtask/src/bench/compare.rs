@@ -115,7 +115,7 @@ impl Difference {
     pub fn verdict(&self) -> Result<()> {
         match self.worse.len() {
             0 => Ok(()),
-            worse => bail!("{worse} measurements have become worse"),
+            worse => bail!("worse than before: {worse}"),
         }
     }
 

@@ -55,12 +55,15 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 /// What a measurement gives: its table, and which of the budgets were held.
 type Measured = (Section, Vec<Budget>);
 
+/// What `--help` says last.
+const WHERE: &str = "\
+The full run writes docs/bench.json, and of it docs/bench.md with its drawings, docs/cluster-cost.md
+and the figures in README. A run that is --quick, has --only or compares is shown, and written only
+where --out says.";
+
 /// Settings of the verb.
-///
-/// The full run writes docs/bench.md with its drawings, docs/bench.json and the figures in README. A
-/// run that is `--quick`, has `--only` or compares is shown, and written where `--out` says.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = WHERE)]
 pub struct Args {
     /// Fewer and shorter rounds, and 1,000 services where else there are 10,000: three minutes
     #[arg(long)]

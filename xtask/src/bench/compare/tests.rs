@@ -67,7 +67,7 @@ fn only_what_became_worse_fails_the_command() {
         let [old, new] = rows.map(|row| report(vec![row]));
         Difference::between(&old, &new, 5.0).verdict().map_err(|error| error.to_string())
     };
-    assert_eq!(verdict(1.0, 2.0), Err("1 measurements have become worse".to_owned()));
+    assert_eq!(verdict(1.0, 2.0), Err("worse than before: 1".to_owned()));
     assert_eq!([verdict(2.0, 1.0), verdict(1.0, 1.0)], [Ok(()), Ok(())]);
     let nothing = Report { sections: Vec::new(), ..report(Vec::new()) };
     let row = Row::new("r", "B", Summary::of(&[1.0]));

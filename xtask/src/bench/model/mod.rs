@@ -5,7 +5,7 @@ mod page;
 mod wire;
 
 pub use self::page::page;
-use super::report::{Report, Row};
+use super::report::Report;
 
 /// Pods of a node, each an endpoint of one Service.
 const PODS_A_NODE: f64 = 30.0;
@@ -26,22 +26,34 @@ const ENDPOINTS_MEASURED: f64 = 4.0;
 const KUBE_PROXY_PERIOD_S: f64 = 1.0;
 const MIB: f64 = (1 << 20) as f64;
 
+/// The sizes at which memory is measured, in services with four endpoints.
+const MEASURED: [u32; 3] = [1_000, 10_000, 100_000];
+/// The sizes at which a change is, the one that the model carries on first.
+const CHANGED: [u32; 3] = [30_000, 10_000, 1_000];
+/// Sections and rows of the report.
+const MEMORY: &str = "Memory of an agent";
+const OWN: &str = "agent, resident, its own";
+const TABLES: &str = "all tables";
+const FOLLOWING: &str = "An agent that follows changes";
+const PROGRAMMING: &str = "Programming";
+
 /// The figures of a report that the model takes.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Figures {
-    /// Bytes of an agent with no service worth mentioning.
-    base: f64,
-    /// Bytes of an agent's memory for a service with its four endpoints.
-    service: f64,
-    /// Bytes of all tables at their first size.
-    tables: f64,
-    /// Bytes of tables for a service with its four endpoints.
-    table_service: f64,
+    /// Bytes of an agent's own memory.
+    own: Curve,
+    /// Bytes of all its tables.
+    tables: Curve,
     /// Processor seconds of an agent for one change.
     change_s: f64,
-    /// Seconds that iptables-restore takes for one change, a service.
+    /// Seconds that iptables-restore takes for one change, for each service there is.
     restore_s: Option<f64>,
 }
+
+/// Bytes by services with four endpoints, ascending; between what was measured, and beyond, it goes
+/// on straight.
+#[derive(Clone, PartialEq, Debug)]
+struct Curve(Vec<(f64, f64)>);
 
 /// A cluster.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -85,28 +97,30 @@ pub struct Flow {
 impl Figures {
     /// Of a report, if it has them.
     pub fn of(report: &Report) -> Option<Self> {
-        let value = |title: &str, what: &str| row(report, title, what).map(|row| row.found.median);
-        let memory = |what: &str, services: u32| {
-            value("Memory and start", &format!("{what}, {services} services"))
+        let value = |title: &str, what: &str| {
+            let section = report.sections.iter().find(|section| section.title == title)?;
+            let row = section.rows.iter().find(|row| row.what == what)?;
+            Some(row.found.median)
         };
-        let resident = "agent, resident, without tables and program text";
-        let sizes = [10_000, 100_000];
-        let own = sizes.map(|services| memory(resident, services));
-        let tables = sizes.map(|services| memory("all tables", services));
-        let ([Some(few), Some(many)], [Some(few_rows), Some(many_rows)]) = (own, tables) else {
-            return None;
+        let with = |services: u32| format!("{services} services x {ENDPOINTS_MEASURED}");
+        let memory = |what: &str| {
+            let point = |services: u32| {
+                let found = value(MEMORY, &format!("{what}, {}", with(services)))?;
+                Some((f64::from(services), found * MIB))
+            };
+            let points: Vec<_> = MEASURED.into_iter().filter_map(point).collect();
+            (points.len() >= 2).then_some(Curve(points))
         };
-        let more = f64::from(sizes[1] - sizes[0]);
-        let [service, table_service] =
-            [many - few, many_rows - few_rows].map(|grown| grown.max(0.0) * MIB / more);
-        let at_first = |few: f64, each: f64| (few * MIB - each * f64::from(sizes[0])).max(0.0);
+        let change = format!("{}: processor time a change", with(10_000));
+        let restore = CHANGED.into_iter().find_map(|services| {
+            let what = format!("one endpoint changed, {}: iptables", with(services));
+            Some(value(PROGRAMMING, &what)? * 1e-6 / f64::from(services))
+        });
         Some(Self {
-            base: at_first(few, service),
-            service,
-            tables: at_first(few_rows, table_service),
-            table_service,
-            change_s: value("Programming", "agent's processor time a change")? * 1e-6,
-            restore_s: None,
+            own: memory(OWN)?,
+            tables: memory(TABLES)?,
+            change_s: value(FOLLOWING, &change)? * 1e-6,
+            restore_s: restore,
         })
     }
 
@@ -134,8 +148,8 @@ impl Figures {
         };
         Cost {
             endpoints,
-            agent: self.base + self.service * measured,
-            tables: self.tables + self.table_service * measured,
+            agent: self.own.at(measured),
+            tables: self.tables.at(measured),
             list: services * wire::service() as f64 + slices * slice,
             quiet: flow(QUIET_S),
             upgrade: flow(UPGRADE_S),
@@ -149,7 +163,53 @@ fn slice_event(endpoints: f64) -> f64 {
     none + endpoints * (one - none)
 }
 
-fn row<'a>(report: &'a Report, title: &str, what: &str) -> Option<&'a Row> {
-    let section = report.sections.iter().find(|section| section.title == title)?;
-    section.rows.iter().find(|row| row.what == what)
+impl Curve {
+    fn at(&self, services: f64) -> f64 {
+        let Self(points) = self;
+        let next = points.iter().position(|(at, _)| *at >= services).unwrap_or(points.len() - 1);
+        let (from, to) = (points[next.max(1) - 1], points[next.max(1)]);
+        let value = from.1 + (services - from.0) / (to.0 - from.0) * (to.1 - from.1);
+        value.max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Curve, Figures, Size};
+
+    #[test]
+    fn a_curve_goes_on_as_straight_as_it_was() {
+        let curve = Curve(vec![(10.0, 1.0), (20.0, 2.0), (40.0, 8.0)]);
+        for (at, expected) in [(0.0, 0.0), (10.0, 1.0), (15.0, 1.5), (30.0, 5.0), (50.0, 11.0)] {
+            assert_eq!(curve.at(at), expected, "{at}");
+        }
+    }
+
+    fn figures() -> Figures {
+        let curve = Curve(vec![(0.0, 1e6), (1_000.0, 2e6)]);
+        Figures { own: curve.clone(), tables: curve, change_s: 1e-4, restore_s: Some(1e-6) }
+    }
+
+    #[test]
+    fn costs_grow_with_what_causes_them() {
+        let cost = |nodes, services| figures().cost(Size { nodes, services });
+        let (small, more_nodes, more_services) =
+            (cost(100.0, 1_000.0), cost(200.0, 1_000.0), cost(100.0, 2_000.0));
+        assert_eq!(small.endpoints, 3.0);
+        assert_eq!(more_nodes.quiet.events, 2.0 * small.quiet.events);
+        assert_eq!(more_services.quiet.events, small.quiet.events);
+        assert!(more_nodes.quiet.bytes > 2.0 * small.quiet.bytes, "slices are larger as well");
+        assert!(small.upgrade.processor > small.quiet.processor);
+        assert_eq!(small.agent, 2e6, "three endpoints are not taken to cost less than four");
+        assert_eq!(cost(200.0, 1_000.0).agent, 2.5e6, "six endpoints cost half as much again");
+        assert_eq!(more_services.agent, 3e6);
+    }
+
+    #[test]
+    fn loading_rules_is_bounded_by_a_pass_a_second() {
+        let upgrade = figures().cost(Size { nodes: 5_000.0, services: 1e5 }).upgrade;
+        assert!(upgrade.events > 1.0);
+        let restore = upgrade.restore.unwrap();
+        assert!((restore - 0.1).abs() < 1e-12, "{restore}");
+    }
 }

@@ -51,14 +51,12 @@ pub fn page(figures: &Figures) -> (String, Vec<Plot>) {
 }
 
 fn assumed(figures: &Figures) -> String {
-    let Figures { base, service, tables, table_service, change_s, .. } = figures;
     let [slice, few] = [0, ENDPOINTS_MEASURED as usize].map(wire::slice_event);
     let each = slice_event(1.0) - slice_event(0.0);
     format!(
         "## From what\n\n\
-         Measured:\n\n\
-         * An agent's own memory is {} MiB and {} B more for each service with its \
-         {ENDPOINTS_MEASURED} endpoints; its tables are {} MiB, and {} B for each.\n\
+         Measured, on one node:\n\n\
+         {}\
          * A change of one slice costs the agent {} us of a processor, from the news to the \
          kernel.\n\n\
          Counted, on objects as the control plane writes them:\n\n\
@@ -72,15 +70,13 @@ fn assumed(figures: &Figures) -> String {
          together it takes together.\n\
          * *Quiet*: a pod lives {} hours. *Upgrade*: all pods are replaced in {} hours, as when \
          every node is drained in turn.\n\
-         * Work for a change grows with the size of its news, and memory of a service with its \
-         endpoints beyond {ENDPOINTS_MEASURED}: both at most.\n\
+         * Between what was measured, and beyond, memory goes on straight. Work for a change \
+         grows with the size of its news, and memory of a service with its endpoints beyond \
+         {ENDPOINTS_MEASURED}: both at most.\n\
          * Every agent follows all Services and slices, as kube-proxy does. Nothing is \
          compressed.\n",
-        number(base / MIB),
-        number(*service),
-        number(tables / MIB),
-        number(*table_service),
-        number(change_s * 1e6),
+        memory_measured(figures),
+        number(figures.change_s * 1e6),
         number(slice as f64),
         number(each),
         number(few as f64),
@@ -88,6 +84,20 @@ fn assumed(figures: &Figures) -> String {
         mark(QUIET_S / 3600.0),
         mark(UPGRADE_S / 3600.0),
     )
+}
+
+fn memory_measured(figures: &Figures) -> String {
+    let points = figures.own.0.iter().zip(&figures.tables.0);
+    let line = |((services, own), (_, tables)): (&(f64, f64), &(f64, f64))| {
+        format!(
+            "* With {} services of {ENDPOINTS_MEASURED} endpoints an agent's own memory is {} MiB, \
+             all its tables {} MiB.\n",
+            mark(*services),
+            number(own / MIB),
+            number(tables / MIB),
+        )
+    };
+    points.map(line).collect()
 }
 
 fn table(figures: &Figures) -> String {
@@ -186,9 +196,9 @@ fn beside_kube_proxy(figures: &Figures) -> String {
     if let (Some(quiet), Some(upgrade)) = (cost.quiet.restore, cost.upgrade.restore) {
         let _ = writeln!(
             text,
-            "  With what iptables-restore took here for one change, carried on to {} services, \
-             loading rules alone would keep {} % of a processor busy in quiet times and {} % during \
-             an upgrade, where the agent takes {} % and {} %; above 100 % changes come late.",
+            "  With what iptables-restore took here for one change, carried on in proportion to {} \
+             services, loading rules alone would keep {} % of a processor busy in quiet times \
+             and {} % during an upgrade, where the agent takes {} % and {} %; above 100 % changes come late.",
             mark(size.services),
             number(quiet * 100.0),
             number(upgrade * 100.0),

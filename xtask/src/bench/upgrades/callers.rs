@@ -67,10 +67,10 @@ fn family(cluster: &Cluster, v6: bool) -> Result<[Caller; 6]> {
     let [outside, outside_dns] = [HTTP, DNS].map(|port| SocketAddr::new(node, port));
     Ok([
         ("ClusterIP, TCP, new connections", CALLER, Probe::tcp(inside)),
-        ("ClusterIP, TCP, lasting ones", CALLER, Probe::tcp(inside).reusing().concurrency(4)),
+        ("ClusterIP, TCP, lasting ones", CALLER, Probe::tcp(inside).reusing().concurrency(2)),
         ("ClusterIP, UDP", CALLER, Probe::udp_unconnected(inside_dns).reusing()),
         ("NodePort, TCP, new connections", CLIENT, Probe::tcp(outside)),
-        ("NodePort, TCP, lasting ones", CLIENT, Probe::tcp(outside).reusing().concurrency(4)),
+        ("NodePort, TCP, lasting ones", CLIENT, Probe::tcp(outside).reusing().concurrency(2)),
         ("NodePort, UDP", CLIENT, Probe::udp(outside_dns).reusing()),
     ])
 }
