@@ -23,10 +23,10 @@ pub fn ratio(value: f64) -> String {
     if value < 2.0 { format!("{value:.3}") } else { number(value) }
 }
 
-/// Three digits that count, more only before the point.
+/// Three digits that count, more only before the point, and none that is not there.
 pub fn number(value: f64) -> String {
     match value.abs() {
-        0.0 => "0".to_owned(),
+        size if size.fract() == 0.0 => grouped(value),
         size if size < 1.0 => format!("{value:.3}"),
         size if size < 10.0 => format!("{value:.2}"),
         size if size < 100.0 => format!("{value:.1}"),
@@ -73,6 +73,7 @@ mod tests {
     fn numbers_have_the_digits_that_count() {
         for (value, expected) in [
             (0.0, "0"),
+            (3.0, "3"),
             (0.9712, "0.971"),
             (1.239, "1.24"),
             (47.46, "47.5"),
