@@ -5,33 +5,38 @@
 //!
 //! The figures of one run may be held against each other, those of two machines may not.
 
+mod compare;
 mod machine;
 mod manifests;
 mod memory;
+mod model;
 mod packets;
 mod peers;
 mod programming;
 mod programs;
+mod render;
 mod report;
 mod requests;
 mod samples;
 mod services;
+mod upgrades;
 
 use std::{
-    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use clap::ValueEnum;
 use lb_testbed::{Agent, AgentOptions};
 
 use self::{
+    compare::Difference,
     machine::Machine,
     manifests::Manifests,
     memory::Memory,
     programs::Programs,
-    report::{Budget, Report, Row, Section},
+    report::{Bar, Budget, Report, Row, Section},
     requests::{Extent, Stage},
     samples::Summary,
 };
@@ -50,8 +55,15 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 /// What a measurement gives: its table, and which of the budgets were held.
 type Measured = (Section, Vec<Budget>);
 
+/// What `--help` says last.
+const WHERE: &str = "\
+The full run writes docs/bench.json, and of it docs/bench.md with its drawings, docs/cluster-cost.md
+and the figures in README. A run that is --quick, has --only or compares is shown, and written only
+where --out says.";
+
 /// Settings of the verb.
 #[derive(clap::Args)]
+#[command(after_help = WHERE)]
 pub struct Args {
     /// Fewer and shorter rounds, and 1,000 services where else there are 10,000: three minutes
     #[arg(long)]
@@ -59,12 +71,23 @@ pub struct Args {
     /// Only one kind of measurement
     #[arg(long, value_enum, value_name = "KIND")]
     only: Option<Only>,
-    /// Also write the report to a file, as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Write the report into this folder: bench.json, bench.md and the drawings in bench/
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Measure nothing: make the pages beside this bench.json anew
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "out", "compare"])]
+    render: Option<PathBuf>,
+    /// Say what has become worse since this bench.json, and fail if anything has: measured now, or
+    /// in the second file, if there is one
+    #[arg(long, num_args = 1..=2, value_names = ["OLD", "NEW"])]
+    compare: Vec<PathBuf>,
+    /// With --compare: changes up to this many percent, or within the spread of the samples if that
+    /// is wider, are taken for noise
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, requires = "compare")]
+    tolerance: f64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Only {
     /// Nanoseconds a packet
     Packets,
@@ -72,18 +95,44 @@ enum Only {
     Programming,
     /// Whole agents: requests a second, memory
     Agents,
+    /// Connections that fail while agents are killed and replaced
+    Upgrades,
 }
 
-/// The verb. It fails if something could not be measured; a budget that is not held is reported.
+/// The verb. It fails if something could not be measured, or has become worse than in a report
+/// that it is to be compared with; a budget that is not held is reported.
 pub fn run(args: &Args) -> Result<()> {
+    if let Some(json) = &args.render {
+        return render::again(json);
+    }
+    let old = args.compare.first().map(|path| render::read(path)).transpose()?;
+    let new = match args.compare.get(1) {
+        Some(path) => render::read(path)?,
+        None => measure(args)?,
+    };
+    let whole = !args.quick && args.only.is_none() && args.compare.is_empty();
+    if let Some(folder) = args.out.clone().or_else(|| whole.then(render::docs)) {
+        render::write(&folder, &new)?;
+    }
+    let Some(old) = old else { return Ok(()) };
+    let difference = Difference::between(&old, &new, args.tolerance);
+    print!("{}", difference.text());
+    difference.verdict()
+}
+
+/// Everything that is wanted, shown as it is found.
+fn measure(args: &Args) -> Result<Report> {
     rights::demand(rights::NAMESPACES)?;
     rights::mount_bpffs()?;
     let programs = Programs::build()?;
     let interrupt = Interrupt::listen()?;
+    let began = Instant::now();
     let mut report = Report {
         machine: Machine::look(),
         kernel_object: programs.origin()?,
         quick: args.quick,
+        command: args.command(),
+        took_s: 0.0,
         sections: Vec::new(),
         budgets: Vec::new(),
     };
@@ -101,12 +150,22 @@ pub fn run(args: &Args) -> Result<()> {
     if wanted(Only::Agents) {
         agents(&mut report, &programs, &interrupt)?;
     }
-    print!("{}", report.budgets());
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    if wanted(Only::Upgrades) {
+        report.add(upgrades::measure(&programs, args.quick, &interrupt)?);
     }
-    Ok(())
+    report.took_s = began.elapsed().as_secs_f64();
+    print!("{}", report.budgets());
+    Ok(report)
+}
+
+impl Args {
+    /// The command that measures the same.
+    fn command(&self) -> String {
+        let quick = self.quick.then(|| " --quick".to_owned());
+        let kind = self.only.as_ref().and_then(ValueEnum::to_possible_value);
+        let only = kind.map(|kind| format!(" --only {}", kind.get_name()));
+        ["cargo xtask bench".to_owned()].into_iter().chain(quick).chain(only).collect()
+    }
 }
 
 impl Report {
@@ -139,13 +198,17 @@ fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Re
         memory.push((services, start, Memory::of(agent.pid())?));
         let outcomes = stage.measure(services, extent, interrupt)?;
         let limits = [
-            ("ClusterIP / direct", Some(CLUSTER_IP)),
-            ("NodePort, backend there / direct", Some(NODE_PORT)),
+            ("ClusterIP / direct", Some((CLUSTER_IP, Bar::ClusterIp))),
+            ("NodePort, backend there / direct", Some((NODE_PORT, Bar::NodePort))),
             ("NodePort, backend elsewhere / direct", None),
         ];
         for (outcome, (what, limit)) in outcomes.into_iter().zip(limits) {
             let what = format!("requests a second, {what}, {services} services");
-            budgets.extend(limit.map(|limit| Budget::at_least(&what, &outcome.comparison, limit)));
+            budgets.extend(
+                limit.map(|(limit, bar)| {
+                    Budget::at_least(&what, &outcome.comparison, limit).of(bar)
+                }),
+            );
             requests.rows.extend(outcome.rows);
         }
         [agent, other].into_iter().map(Agent::stop).collect::<Result<Vec<_>, _>>()?;
@@ -186,12 +249,13 @@ fn memory_section(found: &[(u32, Duration, Memory)]) -> Measured {
     if let Some((services, _, memory)) = found.last() {
         let what = format!("agent, resident, {services} services x {}", services::ENDPOINTS);
         let resident = memory.resident as f64 / MIB;
-        budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB"));
+        budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB").of(Bar::Resident));
     }
     if let [(_, _, few), .., (services, _, many)] = found {
         let grown = many.tables.saturating_sub(few.tables) as f64 / f64::from(*services);
         let what = "kernel memory a service beyond the tables' first size";
-        budgets.push(Budget::at_most(what, grown, KERNEL_BYTES_A_SERVICE, "B"));
+        budgets
+            .push(Budget::at_most(what, grown, KERNEL_BYTES_A_SERVICE, "B").of(Bar::KernelMemory));
     }
     let notes = vec!["manifests as a file of YAML; tables of their default sizes".to_owned()];
     (Section { title: "Memory and start".to_owned(), notes, rows, plots: Vec::new() }, budgets)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     programs::Programs,
-    report::{Budget, Row, Section},
+    report::{Bar, Budget, Row, Section},
     samples::{Summary, percentile},
 };
 
@@ -74,14 +74,17 @@ pub fn measure(programs: &Programs, quick: bool) -> Result<(Section, Vec<Budget>
     let what = format!("{SERVICES} services x {ENDPOINTS} endpoints");
     let loaded = Summary::of(&load.total).median * MS;
     let budgets = vec![
-        Budget::at_most(&format!("load {what} from memory"), loaded, LOAD_BUDGET_MS, "ms"),
+        Budget::at_most(&format!("load {what} from memory"), loaded, LOAD_BUDGET_MS, "ms")
+            .of(Bar::Load),
         Budget::at_most(
             &format!("one endpoint changed at {what}, p99"),
             worst,
             CHANGE_BUDGET_US,
             "us",
-        ),
-        Budget::at_most("system calls to tables for those changes", calls, 0.0, ""),
+        )
+        .of(Bar::Change),
+        Budget::at_most("system calls to tables for those changes", calls, 0.0, "")
+            .of(Bar::ChangeCalls),
     ];
     Ok((Section { title: "Programming".to_owned(), notes, rows, plots: Vec::new() }, budgets))
 }
