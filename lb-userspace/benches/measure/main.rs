@@ -9,6 +9,7 @@ mod calls;
 mod packets;
 mod population;
 mod programming;
+mod sync;
 
 #[path = "../../tests/packets/frame.rs"]
 #[expect(dead_code, reason = "the tests read packets, too")]

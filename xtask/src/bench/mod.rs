@@ -18,13 +18,11 @@ mod render;
 mod report;
 mod requests;
 mod samples;
+mod scale;
 mod services;
 mod upgrades;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -34,11 +32,9 @@ use self::{
     compare::Difference,
     machine::Machine,
     manifests::Manifests,
-    memory::Memory,
     programs::Programs,
-    report::{Bar, Budget, Report, Row, Section},
+    report::{Bar, Budget, Report, Section},
     requests::{Extent, Stage},
-    samples::Summary,
 };
 use crate::{interrupt::Interrupt, rights};
 
@@ -46,9 +42,6 @@ const MIB: f64 = (1 << 20) as f64;
 /// Budgets: parts of the requests a second that a direct connection makes.
 const CLUSTER_IP: f64 = 0.97;
 const NODE_PORT: f64 = 0.95;
-const RESIDENT_MIB: f64 = 64.0;
-/// With its four endpoints.
-const KERNEL_BYTES_A_SERVICE: f64 = 128.0 + 4.0 * 16.0;
 /// An agent with very many services.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
@@ -91,9 +84,13 @@ pub struct Args {
 enum Only {
     /// Nanoseconds a packet
     Packets,
-    /// Objects in memory to tables in the kernel
+    /// Objects in memory to tables in the kernel, beside the peers' rules
     Programming,
-    /// Whole agents: requests a second, memory
+    /// The kernel's for tables and rules, and an agent's own
+    Memory,
+    /// 100,000 services, a million endpoints
+    Scale,
+    /// Whole agents: requests a second
     Agents,
     /// Connections that fail while agents are killed and replaced
     Upgrades,
@@ -144,8 +141,13 @@ fn measure(args: &Args) -> Result<Report> {
         interrupt.check()?;
     }
     if wanted(Only::Programming) {
-        report.add(programming::measure(&programs, args.quick)?);
-        interrupt.check()?;
+        report.add_all(programming::measure(&programs, args.quick, &interrupt)?);
+    }
+    if wanted(Only::Memory) {
+        report.add_all(memory::measure(&programs, args.quick, &interrupt)?);
+    }
+    if wanted(Only::Scale) {
+        report.add_all(scale::measure(&programs, args.quick, &interrupt)?);
     }
     if wanted(Only::Agents) {
         agents(&mut report, &programs, &interrupt)?;
@@ -169,6 +171,11 @@ impl Args {
 }
 
 impl Report {
+    /// Takes several in.
+    fn add_all(&mut self, all: Vec<Measured>) {
+        all.into_iter().for_each(|one| self.add(one));
+    }
+
     /// Takes a section in and shows it.
     fn add(&mut self, (section, budgets): Measured) {
         print!("{}", section.text());
@@ -177,7 +184,7 @@ impl Report {
     }
 }
 
-/// Everything that takes whole agents: requests a second and memory, with few services and many.
+/// Requests a second through whole agents, with few services and many.
 fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Result<()> {
     let (sizes, extent) = match report.quick {
         true => ([10, 1_000], Extent { rounds: 9, call: Duration::from_millis(400) }),
@@ -187,15 +194,12 @@ fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Re
     let manifests = Manifests::new(stage.cluster.folder())?;
     let mut options = AgentOptions::new(&programs.sluice, manifests.folder());
     options.ready_within = Some(READY_WITHIN);
-    let (mut requests, mut memory) = (requests_section(extent), Vec::new());
+    let mut requests = requests_section(extent);
     let mut budgets = Vec::new();
     for services in sizes {
         manifests.write(&services::list(services, &[services::Family::V4], stage.services()))?;
-        let started = Instant::now();
         let agent = stage.cluster.start_agent("node1", &options)?;
-        let start = started.elapsed();
         let other = stage.cluster.start_agent("node2", &options)?;
-        memory.push((services, start, Memory::of(agent.pid())?));
         let outcomes = stage.measure(services, extent, interrupt)?;
         let limits = [
             ("ClusterIP / direct", Some((CLUSTER_IP, Bar::ClusterIp))),
@@ -214,7 +218,6 @@ fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Re
         [agent, other].into_iter().map(Agent::stop).collect::<Result<Vec<_>, _>>()?;
     }
     report.add((requests, budgets));
-    report.add(memory_section(&memory));
     Ok(())
 }
 
@@ -230,33 +233,4 @@ fn requests_section(extent: Extent) -> Section {
         rows: Vec::new(),
         plots: Vec::new(),
     }
-}
-
-fn memory_section(found: &[(u32, Duration, Memory)]) -> Measured {
-    let mut rows = Vec::new();
-    for (services, start, memory) in found {
-        let mut row = |what: &str, unit, value: f64| {
-            let what = format!("{what}, {services} services");
-            rows.push(Row::new(what, unit, Summary::of(&[value])));
-        };
-        row("agent, resident", "MiB", memory.resident as f64 / MIB);
-        row("agent, resident, without tables and program text", "MiB", memory.own as f64 / MIB);
-        row("agent, most that was ever resident", "MiB", memory.peak as f64 / MIB);
-        row("all tables", "MiB", memory.tables as f64 / MIB);
-        row("agent's start until the tables are filled", "ms", start.as_secs_f64() * 1e3);
-    }
-    let mut budgets = Vec::new();
-    if let Some((services, _, memory)) = found.last() {
-        let what = format!("agent, resident, {services} services x {}", services::ENDPOINTS);
-        let resident = memory.resident as f64 / MIB;
-        budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB").of(Bar::Resident));
-    }
-    if let [(_, _, few), .., (services, _, many)] = found {
-        let grown = many.tables.saturating_sub(few.tables) as f64 / f64::from(*services);
-        let what = "kernel memory a service beyond the tables' first size";
-        budgets
-            .push(Budget::at_most(what, grown, KERNEL_BYTES_A_SERVICE, "B").of(Bar::KernelMemory));
-    }
-    let notes = vec!["manifests as a file of YAML; tables of their default sizes".to_owned()];
-    (Section { title: "Memory and start".to_owned(), notes, rows, plots: Vec::new() }, budgets)
 }
