@@ -164,6 +164,7 @@ fn requests_section(extent: Extent) -> Section {
             "packets between namespaces have partial checksums, so XDP leaves them to tc".into(),
         ],
         rows: Vec::new(),
+        plots: Vec::new(),
     }
 }
 
@@ -192,5 +193,5 @@ fn memory_section(found: &[(u32, Duration, Memory)]) -> Measured {
         budgets.push(Budget::at_most(what, grown, KERNEL_BYTES_A_SERVICE, "B"));
     }
     let notes = vec!["manifests as a file of YAML; tables of their default sizes".to_owned()];
-    (Section { title: "Memory and start".to_owned(), notes, rows }, budgets)
+    (Section { title: "Memory and start".to_owned(), notes, rows, plots: Vec::new() }, budgets)
 }

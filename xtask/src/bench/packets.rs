@@ -63,5 +63,5 @@ pub fn measure(programs: &Programs, quick: bool) -> Result<(Section, Vec<Budget>
         "baseline: at XDP a program that only parses and sends back, at tc an empty one".to_owned(),
     ];
     let title = "Nanoseconds a packet".to_owned();
-    Ok((Section { title, notes, rows }, budgets))
+    Ok((Section { title, notes, rows, plots: Vec::new() }, budgets))
 }

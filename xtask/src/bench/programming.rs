@@ -83,5 +83,5 @@ pub fn measure(programs: &Programs, quick: bool) -> Result<(Section, Vec<Budget>
         ),
         Budget::at_most("system calls to tables for those changes", calls, 0.0, ""),
     ];
-    Ok((Section { title: "Programming".to_owned(), notes, rows }, budgets))
+    Ok((Section { title: "Programming".to_owned(), notes, rows, plots: Vec::new() }, budgets))
 }

@@ -1,109 +1,24 @@
-//! What was measured, as tables for people and as JSON for machines, from one value.
+//! The report for people at a terminal.
 
 use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::NOTHING};
 use console::style;
-use serde::Serialize;
 
 use super::{
-    machine::Machine,
-    samples::{Comparison, Summary},
+    super::{machine::Machine, samples::Summary},
+    Budget, Report, Row, Section,
 };
 
-/// Everything.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    /// Where.
-    pub machine: Machine,
-    /// `fresh`: the kernel object was built of these sources; `kept`: it is the repository's.
-    pub kernel_object: String,
-    /// Whether it was the short version.
-    pub quick: bool,
-    /// What was measured.
-    pub sections: Vec<Section>,
-    /// The design's budgets, as far as they were measured.
-    pub budgets: Vec<Budget>,
-}
-
-/// Measurements of one kind.
-#[derive(Debug, Serialize)]
-pub struct Section {
-    /// What kind.
-    pub title: String,
-    /// What one must know to read them.
-    pub notes: Vec<String>,
-    /// The measurements.
-    pub rows: Vec<Row>,
-}
-
-/// One measurement.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    /// Of what.
-    pub what: String,
-    /// The unit of all values but ratios.
-    pub unit: &'static str,
-    /// What was found.
-    pub found: Summary,
-    /// What it is held against.
-    pub beside: Option<Comparison>,
-}
-
-/// A budget.
-#[derive(Debug, Serialize)]
-pub struct Budget {
-    /// Of what.
-    pub what: String,
-    /// In words.
-    pub budget: String,
-    /// What was found, in the budget's terms.
-    pub measured: String,
-    /// Whether it was kept.
-    pub held: bool,
-}
-
 impl Row {
-    /// A measurement by itself.
-    pub fn new(what: impl Into<String>, unit: &'static str, found: Summary) -> Self {
-        Self { what: what.into(), unit, found, beside: None }
-    }
-
-    /// Held against something.
-    pub fn beside(self, comparison: Comparison) -> Self {
-        Self { beside: Some(comparison), ..self }
-    }
-
     fn cells(&self) -> Vec<String> {
         let mut cells = vec![format!("  {}", self.what), number(self.found.median)];
-        cells.extend([spread(&self.found), self.unit.to_owned()]);
+        cells.extend([spread(&self.found), self.unit.clone()]);
         if let Some(beside) = &self.beside {
             cells.extend([number(beside.baseline.median), spread(&beside.baseline)]);
             cells.extend([ratio(beside.ratio), spread(&beside.ratios)]);
         }
         cells
-    }
-}
-
-impl Budget {
-    /// A value that must not be larger.
-    pub fn at_most(what: &str, value: f64, limit: f64, unit: &str) -> Self {
-        Self {
-            what: what.to_owned(),
-            budget: format!("<= {limit} {unit}").trim_end().to_owned(),
-            measured: format!("{} {unit}", number(value)).trim_end().to_owned(),
-            held: value <= limit,
-        }
-    }
-
-    /// A ratio that must not be smaller.
-    pub fn at_least(what: &str, found: &Comparison, limit: f64) -> Self {
-        Self {
-            what: what.to_owned(),
-            budget: format!(">= {limit}"),
-            measured: format!("{} ({})", ratio(found.ratio), spread(&found.ratios)),
-            held: found.ratio >= limit,
-        }
     }
 }
 
@@ -167,7 +82,7 @@ fn plain() -> Table {
     table
 }
 
-fn spread(summary: &Summary) -> String {
+pub fn spread(summary: &Summary) -> String {
     match summary.samples {
         0 | 1 => String::new(),
         _ => format!("{}..{}", number(summary.low), number(summary.high)),
@@ -175,12 +90,12 @@ fn spread(summary: &Summary) -> String {
 }
 
 /// Near one the third digit behind the point counts.
-fn ratio(value: f64) -> String {
+pub fn ratio(value: f64) -> String {
     if value < 2.0 { format!("{value:.3}") } else { number(value) }
 }
 
 /// Three digits that count, more only before the point.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         size if size < 1.0 => format!("{value:.3}"),
@@ -192,7 +107,7 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::samples::Comparison, Budget, number};
+    use super::number;
 
     #[test]
     fn numbers_have_the_digits_that_count() {
@@ -200,17 +115,6 @@ mod tests {
             [(0.0, "0"), (0.9712, "0.971"), (1.239, "1.24"), (47.46, "47.5"), (12_345.6, "12346")]
         {
             assert_eq!(number(value), expected);
-        }
-    }
-
-    #[test]
-    fn a_budget_is_kept_up_to_its_limit_itself() {
-        for (value, at_most, at_least) in
-            [(2.9, true, false), (3.0, true, true), (3.1, false, true)]
-        {
-            assert_eq!(Budget::at_most("", value, 3.0, "").held, at_most, "{value}");
-            let comparison = Comparison::of(&[value], &[1.0]);
-            assert_eq!(Budget::at_least("", &comparison, 3.0).held, at_least, "{value}");
         }
     }
 }
