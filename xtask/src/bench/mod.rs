@@ -24,7 +24,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use lb_testbed::{Agent, AgentOptions};
+use lb_testbed::AgentOptions;
 
 use self::{
     machine::Machine,
@@ -32,15 +32,11 @@ use self::{
     memory::Memory,
     programs::Programs,
     report::{Budget, Report, Row, Section},
-    requests::{Extent, Stage},
     samples::Summary,
 };
 use crate::{interrupt::Interrupt, rights};
 
 const MIB: f64 = (1 << 20) as f64;
-/// Budgets: parts of the requests a second that a direct connection makes.
-const CLUSTER_IP: f64 = 0.97;
-const NODE_PORT: f64 = 0.95;
 const RESIDENT_MIB: f64 = 64.0;
 /// With its four endpoints.
 const KERNEL_BYTES_A_SERVICE: f64 = 128.0 + 4.0 * 16.0;
@@ -70,8 +66,10 @@ enum Only {
     Packets,
     /// Objects in memory to tables in the kernel
     Programming,
-    /// Whole agents: requests a second, memory
+    /// Whole agents: memory
     Agents,
+    /// Requests a second, beside direct connections and kube-proxy's rules
+    Requests,
 }
 
 /// The verb. It fails if something could not be measured; a budget that is not held is reported.
@@ -100,6 +98,10 @@ pub fn run(args: &Args) -> Result<()> {
     if wanted(Only::Agents) {
         agents(&mut report, &programs, &interrupt)?;
     }
+    if wanted(Only::Requests) {
+        let found = requests::measure(&programs, args.quick, &interrupt)?;
+        found.into_iter().for_each(|one| report.add(one));
+    }
     print!("{}", report.budgets());
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&report)?;
@@ -117,55 +119,24 @@ impl Report {
     }
 }
 
-/// Everything that takes whole agents: requests a second and memory, with few services and many.
+/// What whole agents take, with few services and many.
 fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Result<()> {
-    let (sizes, extent) = match report.quick {
-        true => ([10, 1_000], Extent { rounds: 9, call: Duration::from_millis(400) }),
-        false => ([10, 10_000], Extent { rounds: 31, call: Duration::from_millis(700) }),
-    };
-    let stage = Stage::raise(programs.workers.clone())?;
-    let manifests = Manifests::new(stage.cluster.folder())?;
+    let mut cluster = lb_testbed::Cluster::builder(programs.workers.clone()).nodes(1).build()?;
+    cluster.add_pod("node1", "pod")?;
+    let manifests = Manifests::new(cluster.folder())?;
     let mut options = AgentOptions::new(&programs.sluice, manifests.folder());
     options.ready_within = Some(READY_WITHIN);
-    let (mut requests, mut memory) = (requests_section(extent), Vec::new());
-    let mut budgets = Vec::new();
-    for services in sizes {
-        manifests.write(&services::list(services, &[services::Family::V4], stage.services()))?;
+    let mut memory = Vec::new();
+    for services in [10, if report.quick { 1_000 } else { 10_000 }] {
+        interrupt.check()?;
+        manifests.write(&services::list(services, &[services::Family::V4], &[]))?;
         let started = Instant::now();
-        let agent = stage.cluster.start_agent("node1", &options)?;
-        let start = started.elapsed();
-        let other = stage.cluster.start_agent("node2", &options)?;
-        memory.push((services, start, Memory::of(agent.pid())?));
-        let outcomes = stage.measure(services, extent, interrupt)?;
-        let limits = [
-            ("ClusterIP / direct", Some(CLUSTER_IP)),
-            ("NodePort, backend there / direct", Some(NODE_PORT)),
-            ("NodePort, backend elsewhere / direct", None),
-        ];
-        for (outcome, (what, limit)) in outcomes.into_iter().zip(limits) {
-            let what = format!("requests a second, {what}, {services} services");
-            budgets.extend(limit.map(|limit| Budget::at_least(&what, &outcome.comparison, limit)));
-            requests.rows.extend(outcome.rows);
-        }
-        [agent, other].into_iter().map(Agent::stop).collect::<Result<Vec<_>, _>>()?;
+        let agent = cluster.start_agent("node1", &options)?;
+        memory.push((services, started.elapsed(), Memory::of(agent.pid())?));
+        agent.stop()?;
     }
-    report.add((requests, budgets));
     report.add(memory_section(&memory));
     Ok(())
-}
-
-fn requests_section(extent: Extent) -> Section {
-    let Extent { rounds, call } = extent;
-    Section {
-        title: "Requests a second".to_owned(),
-        notes: vec![
-            format!("{rounds} rounds of {call:?} on each side; IPv4, a connection a request"),
-            "baseline: directly to the same server, by plain routing, from the same caller".into(),
-            "packets between namespaces have partial checksums, so XDP leaves them to tc".into(),
-        ],
-        rows: Vec::new(),
-        plots: Vec::new(),
-    }
 }
 
 fn memory_section(found: &[(u32, Duration, Memory)]) -> Measured {
