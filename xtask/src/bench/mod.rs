@@ -26,22 +26,16 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::ValueEnum;
-use lb_testbed::{Agent, AgentOptions};
 
 use self::{
     compare::Difference,
     machine::Machine,
-    manifests::Manifests,
     programs::Programs,
-    report::{Bar, Budget, Report, Section},
-    requests::{Extent, Stage},
+    report::{Budget, Report, Section},
 };
 use crate::{interrupt::Interrupt, rights};
 
 const MIB: f64 = (1 << 20) as f64;
-/// Budgets: parts of the requests a second that a direct connection makes.
-const CLUSTER_IP: f64 = 0.97;
-const NODE_PORT: f64 = 0.95;
 /// An agent with very many services.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
@@ -90,8 +84,8 @@ enum Only {
     Memory,
     /// 100,000 services, a million endpoints
     Scale,
-    /// Whole agents: requests a second
-    Agents,
+    /// Requests a second, beside direct connections and kube-proxy's rules
+    Requests,
     /// Connections that fail while agents are killed and replaced
     Upgrades,
 }
@@ -149,8 +143,8 @@ fn measure(args: &Args) -> Result<Report> {
     if wanted(Only::Scale) {
         report.add_all(scale::measure(&programs, args.quick, &interrupt)?);
     }
-    if wanted(Only::Agents) {
-        agents(&mut report, &programs, &interrupt)?;
+    if wanted(Only::Requests) {
+        report.add_all(requests::measure(&programs, args.quick, &interrupt)?);
     }
     if wanted(Only::Upgrades) {
         report.add(upgrades::measure(&programs, args.quick, &interrupt)?);
@@ -181,56 +175,5 @@ impl Report {
         print!("{}", section.text());
         self.sections.push(section);
         self.budgets.extend(budgets);
-    }
-}
-
-/// Requests a second through whole agents, with few services and many.
-fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Result<()> {
-    let (sizes, extent) = match report.quick {
-        true => ([10, 1_000], Extent { rounds: 9, call: Duration::from_millis(400) }),
-        false => ([10, 10_000], Extent { rounds: 31, call: Duration::from_millis(700) }),
-    };
-    let stage = Stage::raise(programs.workers.clone())?;
-    let manifests = Manifests::new(stage.cluster.folder())?;
-    let mut options = AgentOptions::new(&programs.sluice, manifests.folder());
-    options.ready_within = Some(READY_WITHIN);
-    let mut requests = requests_section(extent);
-    let mut budgets = Vec::new();
-    for services in sizes {
-        manifests.write(&services::list(services, &[services::Family::V4], stage.services()))?;
-        let agent = stage.cluster.start_agent("node1", &options)?;
-        let other = stage.cluster.start_agent("node2", &options)?;
-        let outcomes = stage.measure(services, extent, interrupt)?;
-        let limits = [
-            ("ClusterIP / direct", Some((CLUSTER_IP, Bar::ClusterIp))),
-            ("NodePort, backend there / direct", Some((NODE_PORT, Bar::NodePort))),
-            ("NodePort, backend elsewhere / direct", None),
-        ];
-        for (outcome, (what, limit)) in outcomes.into_iter().zip(limits) {
-            let what = format!("requests a second, {what}, {services} services");
-            budgets.extend(
-                limit.map(|(limit, bar)| {
-                    Budget::at_least(&what, &outcome.comparison, limit).of(bar)
-                }),
-            );
-            requests.rows.extend(outcome.rows);
-        }
-        [agent, other].into_iter().map(Agent::stop).collect::<Result<Vec<_>, _>>()?;
-    }
-    report.add((requests, budgets));
-    Ok(())
-}
-
-fn requests_section(extent: Extent) -> Section {
-    let Extent { rounds, call } = extent;
-    Section {
-        title: "Requests a second".to_owned(),
-        notes: vec![
-            format!("{rounds} rounds of {call:?} on each side; IPv4, a connection a request"),
-            "baseline: directly to the same server, by plain routing, from the same caller".into(),
-            "packets between namespaces have partial checksums, so XDP leaves them to tc".into(),
-        ],
-        rows: Vec::new(),
-        plots: Vec::new(),
     }
 }

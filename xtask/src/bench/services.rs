@@ -15,7 +15,7 @@ const CLUSTER_IPS_V6: u128 = Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 0x1000).
 const PODS_V6: u128 = Ipv6Addr::new(0xfd00, 0x128, 0, 0, 0, 0, 0, 0).to_bits();
 
 /// An address family.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Family {
     /// IPv4.
     V4,

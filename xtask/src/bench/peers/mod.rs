@@ -9,7 +9,9 @@ mod iptables;
 mod nftables;
 
 use std::{
+    env,
     io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -19,11 +21,13 @@ use sha2::{Digest as _, Sha256};
 use super::services::{Family, Port, Service, Site};
 
 /// A peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Peer {
-    /// kube-proxy's mode `iptables`, by the program's nf_tables variant, which is the one that today's
-    /// distributions have by default.
+    /// kube-proxy's mode `iptables`, by the program's legacy variant, which takes seconds where the
+    /// other one takes minutes.
     Iptables,
+    /// The same by the program's nf_tables variant.
+    IptablesNft,
     /// kube-proxy's mode `nftables`.
     Nftables,
 }
@@ -42,35 +46,46 @@ impl Peer {
     pub fn name(self) -> &'static str {
         match self {
             Self::Iptables => "iptables",
+            Self::IptablesNft => "iptables, nf_tables variant",
             Self::Nftables => "nftables",
         }
     }
 
-    /// The programs it takes, with the packages that have them.
-    pub fn programs(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Iptables => {
-                &[("iptables-nft-restore", "iptables"), ("ip6tables-nft-restore", "iptables")]
-            }
-            Self::Nftables => &[("nft", "nftables")],
-        }
+    /// Says how to get it, if this machine lacks its programs.
+    pub fn missing(self) -> Option<String> {
+        let package = if self == Self::Nftables { "nftables" } else { "iptables" };
+        let families = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+        let programs = families.map(|address| self.foundation(&Site::of(address)).command[0]);
+        let path = env::var_os("PATH").unwrap_or_default();
+        let there = |program: &&str| env::split_paths(&path).any(|dir| dir.join(program).is_file());
+        let missing = programs.iter().find(|program| !there(program))?;
+        Some(format!("{missing} is missing, try: apt-get install {package}"))
     }
 
     /// What it makes once, before there are Services: chains that hook in, and what hangs on them.
     pub fn foundation(self, site: &Site) -> Batch {
-        match self {
-            // Without --noflush: what was there before goes.
-            Self::Iptables => restore(site, &[], iptables::foundation(site)),
-            Self::Nftables => nft(nftables::foundation(site)),
-        }
+        // Without --noflush: what was there before goes.
+        self.batch(
+            site,
+            false,
+            match self {
+                Self::Iptables | Self::IptablesNft => iptables::foundation(site),
+                Self::Nftables => nftables::foundation(site),
+            },
+        )
     }
 
-    /// All Services at once, as after its start.
+    /// All Services at once, as after its start. Parts of a list may be given one after another to
+    /// nftables, which keeps those it has.
     pub fn full(self, services: &[Service], site: &Site) -> Batch {
-        match self {
-            Self::Iptables => restore(site, &NO_FLUSH, iptables::rules(services, services, site)),
-            Self::Nftables => nft(nftables::rules(services, site)),
-        }
+        self.batch(
+            site,
+            true,
+            match self {
+                Self::Iptables | Self::IptablesNft => iptables::rules(services, services, site),
+                Self::Nftables => nftables::rules(services, site),
+            },
+        )
     }
 
     /// What it sends when the endpoints of one of the services, which are those of after the change,
@@ -83,27 +98,34 @@ impl Peer {
         site: &Site,
     ) -> Batch {
         let changed = std::slice::from_ref(after);
-        match self {
-            Self::Iptables => restore(site, &NO_FLUSH, iptables::rules(services, changed, site)),
-            Self::Nftables => nft(nftables::change(before, after, site)),
+        self.batch(
+            site,
+            true,
+            match self {
+                Self::Iptables | Self::IptablesNft => iptables::rules(services, changed, site),
+                Self::Nftables => nftables::change(before, after, site),
+            },
+        )
+    }
+
+    fn batch(self, site: &Site, keep: bool, input: String) -> Batch {
+        let program = match (self, site.family()) {
+            (Self::Iptables, Family::V4) => "iptables-legacy-restore",
+            (Self::Iptables, Family::V6) => "ip6tables-legacy-restore",
+            (Self::IptablesNft, Family::V4) => "iptables-nft-restore",
+            (Self::IptablesNft, Family::V6) => "ip6tables-nft-restore",
+            (Self::Nftables, _) => return Batch { command: vec!["nft", "-f", "-"], input },
+        };
+        let mut command = vec![program, WAIT];
+        if keep {
+            command.extend(["--noflush", "--counters"]);
         }
+        Batch { command, input }
     }
 }
 
-/// How kube-proxy calls the program, after the first time too.
-const NO_FLUSH: [&str; 2] = ["--noflush", "--counters"];
-
-fn restore(site: &Site, arguments: &[&'static str], input: String) -> Batch {
-    let program = match site.family() {
-        Family::V4 => "iptables-nft-restore",
-        Family::V6 => "ip6tables-nft-restore",
-    };
-    Batch { command: [&[program], arguments].concat(), input }
-}
-
-fn nft(input: String) -> Batch {
-    Batch { command: vec!["nft", "-f", "-"], input }
-}
+/// How long one waits for another, in seconds: they share a lock, though not a namespace.
+const WAIT: &str = "--wait=600";
 
 impl Batch {
     /// Has the program take it, in the calling thread's network namespace. The time is the program's,
@@ -115,7 +137,10 @@ impl Batch {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn()?;
+            .spawn()
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", self.command[0]))
+            })?;
         // A program that ends before it has read everything says why.
         let written =
             child.stdin.take().map_or(Ok(()), |mut input| input.write_all(self.input.as_bytes()));

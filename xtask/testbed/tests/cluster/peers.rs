@@ -60,6 +60,7 @@ fn check_everywhere(cluster: &Cluster, time: usize, service: &Service, pods: &[(
 }
 
 fn check_peer(peer: Peer) {
+    assert_eq!(peer.missing(), None);
     let mut cluster =
         Cluster::builder(launcher()).families(Families::Both).nodes(2).build().expect("a cluster");
     let pods = [
@@ -100,6 +101,11 @@ fn check_peer(peer: Peer) {
 #[test]
 fn iptables_rules_send_connections_to_the_endpoints_evenly() {
     check_peer(Peer::Iptables);
+}
+
+#[test]
+fn iptables_rules_do_so_by_the_nf_tables_variant() {
+    check_peer(Peer::IptablesNft);
 }
 
 #[test]
