@@ -5,6 +5,7 @@
 //!
 //! The figures of one run may be held against each other, those of two machines may not.
 
+mod frames;
 mod machine;
 mod manifests;
 mod memory;
@@ -68,6 +69,8 @@ pub struct Args {
 enum Only {
     /// Nanoseconds a packet
     Packets,
+    /// Packets a second
+    Frames,
     /// Objects in memory to tables in the kernel
     Programming,
     /// Whole agents: requests a second, memory
@@ -92,6 +95,10 @@ pub fn run(args: &Args) -> Result<()> {
     if wanted(Only::Packets) {
         report.add(packets::measure(&programs, args.quick)?);
         report.add(packets::calls(&programs, args.quick)?);
+        interrupt.check()?;
+    }
+    if wanted(Only::Frames) {
+        report.add(frames::measure(&programs, args.quick)?);
         interrupt.check()?;
     }
     if wanted(Only::Programming) {
