@@ -6,6 +6,7 @@
 //! The figures of one run may be held against each other, those of two machines may not.
 
 mod compare;
+mod frames;
 mod machine;
 mod manifests;
 mod memory;
@@ -22,7 +23,10 @@ mod scale;
 mod services;
 mod upgrades;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -78,6 +82,8 @@ pub struct Args {
 enum Only {
     /// Nanoseconds a packet
     Packets,
+    /// Packets a second
+    Frames,
     /// Objects in memory to tables in the kernel, beside the peers' rules
     Programming,
     /// The kernel's for tables and rules, and an agent's own
@@ -132,6 +138,10 @@ fn measure(args: &Args) -> Result<Report> {
     if wanted(Only::Packets) {
         report.add(packets::measure(&programs, args.quick)?);
         report.add(packets::calls(&programs, args.quick)?);
+        interrupt.check()?;
+    }
+    if wanted(Only::Frames) {
+        report.add(frames::measure(&programs, args.quick)?);
         interrupt.check()?;
     }
     if wanted(Only::Programming) {
