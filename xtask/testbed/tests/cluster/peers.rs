@@ -63,7 +63,8 @@ fn check_peer(peer: Peer) {
     let mut cluster =
         Cluster::builder(launcher()).families(Families::Both).nodes(2).build().expect("a cluster");
     let pods = [
-        ("caller-1", "node1"), ("caller-2", "node1"),
+        ("caller-1", "node1"),
+        ("caller-2", "node1"),
         ("web-1", "node1"),
         ("web-2", "node1"),
         ("web-3", "node2"),
@@ -79,9 +80,10 @@ fn check_peer(peer: Peer) {
     let apply = |batches: &dyn Fn(&Site) -> Vec<Batch>| {
         for node in cluster.addresses("node1").expect("the node's addresses") {
             let batches = batches(&Site::of(*node));
-            let taken = cluster.netns("node1").expect("the node").enter(|| {
-                Ok(batches.iter().map(Batch::apply).collect::<Result<Vec<_>, _>>())
-            });
+            let taken = cluster
+                .netns("node1")
+                .expect("the node")
+                .enter(|| Ok(batches.iter().map(Batch::apply).collect::<Result<Vec<_>, _>>()));
             taken.expect("a namespace").expect("rules that are taken");
         }
     };
