@@ -93,12 +93,9 @@ impl Direction for Fresh {
         F: Layer3 + Take + FibFamily,
         H: Hook,
     {
-        let (flow, mut known) = track::opened::<F>()?;
+        let (flow, known) = track::opened::<F>()?;
         if flow.kind == flow_kind::TO_LOCAL {
-            known = direct::device(hook, packet, flow)?;
-            if known.is_none() {
-                return up(hook, packet, flow);
-            }
+            return up(hook, packet, flow);
         }
         let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
         rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
@@ -139,8 +136,8 @@ fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault
     Ok(())
 }
 
-/// Whether a known flow may go on as it is. TCP always may, except for a new connection from the
-/// same port: that starts anew if the old one was over, or if its backend takes no new ones. UDP
+/// Whether a known flow may go on as it is. TCP and SCTP always may, except for a new connection from
+/// the same port: that starts anew if the old one was over, or if its backend takes no new ones. UDP
 /// moves on when its backend stops serving.
 #[inline(always)]
 fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool {
@@ -155,7 +152,7 @@ fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &F
                 .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0)
             && service::stay(flow.service, flow.backend, Client::Address(F::widen(packet.source)));
     }
-    if packet.is_tcp() {
+    if packet.is_connected() {
         return true;
     }
     service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some()
@@ -307,22 +304,18 @@ where
     H: Hook,
 {
     let flow = entry.flow();
-    let mut known = None;
     if flow.kind == flow_kind::TO_LOCAL {
-        known = direct::device(hook, packet, flow)?;
-        if known.is_none() {
-            return up(hook, packet, flow);
-        }
+        return up(hook, packet, flow);
     }
     let hop = flow.hop;
     let longest = hook.longest(packet).ok_or(Fault::Rewrite)?;
     let mut asked = None;
-    if known.is_none() && packet.ttl > 1 && route::holds::<F>(flow, packet, longest, now) {
+    if packet.ttl > 1 && route::holds::<F>(flow, packet, longest, now) {
         if H::TC_FOLLOWS && hop.xdp == 0 && hop.ifindex != hook.ifindex() {
             return Err(Fault::Unfinished(Counter::XdpRoute));
         }
     } else {
-        let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
+        let next_hop = next_hop(hook, packet, flow.source, flow.destination, None)?;
         entry.remember(&route::to_remember(&next_hop, packet));
         asked = Some(next_hop);
     }
@@ -334,15 +327,20 @@ where
     .ok_or(Fault::Rewrite)
 }
 
-/// To the host's stack, which knows the way to the backend.
+/// To a backend on this node: straight to its device, if that is asked for, else to the host's
+/// stack, which knows the way.
 #[inline(always)]
 fn up<F, H>(hook: &mut H, packet: &Parsed<F>, flow: &FlowOf<F>) -> Result<Verdict, Fault>
 where
-    F: Layer3,
+    F: Layer3 + FibFamily,
     H: Hook,
 {
-    rewrite(hook, packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
-    Ok(Verdict::Local)
+    let Some(next_hop) = direct::device(hook, packet, flow)? else {
+        rewrite(hook, packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
+        return Ok(Verdict::Local);
+    };
+    rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
+    hook.send(&next_hop).ok_or(Fault::Rewrite)
 }
 
 /// What a flow makes of a packet that goes on from here.
