@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     super::report::{
-        Report, Row, SPREAD, Section,
+        Report, Row, SPREAD, Section, Verdict,
         figure::{duration, number, ratio, spread, spread_of_ratios},
     },
     svg_name,
@@ -72,13 +72,13 @@ fn budgets(report: &Report) -> String {
         let _ = write!(text, ", {} not measured", verdicts.len() - measured);
     }
     text += ".\n\n";
-    text + &budget_table(report)
+    text + &budget_table(&verdicts)
 }
 
-/// Every budget.
-pub fn budget_table(report: &Report) -> String {
+/// Budgets and what became of them.
+pub fn budget_table(verdicts: &[Verdict<'_>]) -> String {
     let mut text = String::from("| | budget | measured | |\n| --- | --: | --: | --- |\n");
-    for verdict in report.verdicts() {
+    for verdict in verdicts {
         let word = match verdict.held {
             Some(true) => "held",
             Some(false) => "**not held**",

@@ -27,7 +27,13 @@ pub fn renew(text: &str, report: &Report) -> Result<String> {
     Ok(format!("{before}{FROM}\n{}{TO}{after}", part(report)))
 }
 
+/// What was measured of the budgets, and the first drawing.
 fn part(report: &Report) -> String {
+    let mut verdicts = report.verdicts();
+    verdicts.retain(|verdict| verdict.held.is_some());
+    if verdicts.is_empty() {
+        return String::new();
+    }
     let machine = &report.machine;
     let mut text = format!(
         "\nOn {} x {}, kernel {}, in {}:\n\n",
@@ -36,7 +42,7 @@ fn part(report: &Report) -> String {
         machine.kernel,
         duration(report.took_s),
     );
-    text += &markdown::budget_table(report);
+    text += &markdown::budget_table(&verdicts);
     let plots = report.sections.iter().flat_map(|section| &section.plots);
     if let Some(plot) = plots.into_iter().next() {
         let _ = write!(text, "\n![{}](docs/{})\n", plot.title, svg_name(&plot.title));
@@ -47,17 +53,21 @@ fn part(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::{FROM, HEADING, TO, renew};
-    use crate::bench::report::testing::report;
+    use crate::bench::report::{Budget, Report, testing::report};
 
     #[test]
     fn only_the_report_gives_figures() {
         let renewed = |words: &str| {
             let text = format!("1\n{HEADING}{words}\n{FROM}\nold 7\n{TO}\n{words}\n## 2");
-            renew(&text, &report(Vec::new())).map_err(|error| error.to_string())
+            let budgets = vec![Budget::at_most("memory", 3.0, 4.0, "MiB")];
+            let report = Report { budgets, ..report(Vec::new()) };
+            renew(&text, &report).map_err(|error| error.to_string())
         };
         let text = renewed("a lot").unwrap();
         assert!(text.starts_with("1\n") && text.ends_with("\na lot\n## 2"), "{text}");
         assert!(text.contains("2 x made up, kernel 6.1") && !text.contains("old"), "{text}");
+        assert!(text.contains("| memory | <= 4 MiB | 3 MiB | held |"), "{text}");
+        assert!(!text.contains("not measured"), "{text}");
         assert!(renewed("5 % more").unwrap_err().contains("a figure of its own"));
     }
 
