@@ -11,7 +11,6 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 use self::figure::{mark, number, ratio, spread_of_ratios};
-#[allow(unused_imports, reason = "the measurements that draw are being written")]
 pub use self::plot::{Axis, Line, Plot};
 pub use self::{
     bar::Bar,
@@ -93,7 +92,6 @@ impl Row {
     }
 
     /// Where the unit does not say it, or says it wrongly.
-    #[allow(dead_code, reason = "the measurements that need it are being written")]
     pub fn better(self, better: Better) -> Self {
         Self { better: Some(better), ..self }
     }

@@ -150,10 +150,10 @@ fn rates(here: &[&Found], what: &str) -> Vec<Row> {
 }
 
 fn times(here: &[&Found], what: &str) -> Vec<Row> {
-    let of: [(&str, fn(&Loaded) -> f64); 2] =
-        [("p50", |loaded| loaded.latency.p50_us), ("p99", |loaded| loaded.latency.p99_us)];
+    let median: fn(&Loaded) -> f64 = |loaded| loaded.latency.p50_us;
+    let worst: fn(&Loaded) -> f64 = |loaded| loaded.latency.p99_us;
     let mut rows = Vec::new();
-    for (name, of) in of {
+    for (name, of) in [("p50", median), ("p99", worst)] {
         for one in here {
             let row = Row::new(
                 format!("{what}: {}, {name}", one.who.name()),
