@@ -84,7 +84,7 @@ pub fn budget_table(verdicts: &[Verdict<'_>]) -> String {
             Some(false) => "**not held**",
             None => "not measured",
         };
-        let [what, asked, measured] = [verdict.what, verdict.asked, verdict.measured].map(cell);
+        let [what, asked, measured] = [verdict.what, &verdict.asked, verdict.measured].map(cell);
         let _ = writeln!(text, "| {what} | {asked} | {measured} | {word} |");
     }
     text

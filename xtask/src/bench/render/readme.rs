@@ -53,20 +53,20 @@ fn part(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::{FROM, HEADING, TO, renew};
-    use crate::bench::report::{Budget, Report, testing::report};
+    use crate::bench::report::{Bar, Budget, Report, testing::report};
 
     #[test]
     fn only_the_report_gives_figures() {
         let renewed = |words: &str| {
             let text = format!("1\n{HEADING}{words}\n{FROM}\nold 7\n{TO}\n{words}\n## 2");
-            let budgets = vec![Budget::at_most("memory", 3.0, 4.0, "MiB")];
+            let budgets = vec![Budget::of(Bar::Resident, "memory", 3.0)];
             let report = Report { budgets, ..report(Vec::new()) };
             renew(&text, &report).map_err(|error| error.to_string())
         };
         let text = renewed("a lot").unwrap();
         assert!(text.starts_with("1\n") && text.ends_with("\na lot\n## 2"), "{text}");
         assert!(text.contains("2 x made up, kernel 6.1") && !text.contains("old"), "{text}");
-        assert!(text.contains("| memory | <= 4 MiB | 3 MiB | held |"), "{text}");
+        assert!(text.contains("| memory | <= 64 MiB | 3 MiB | held |"), "{text}");
         assert!(!text.contains("not measured"), "{text}");
         assert!(renewed("5 % more").unwrap_err().contains("a figure of its own"));
     }
