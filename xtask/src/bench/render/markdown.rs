@@ -13,8 +13,8 @@ use super::{
 /// A table with more rows than this is folded away where drawings stand above it.
 const MOST_OPEN: usize = 12;
 
-/// All of it.
-pub fn page(report: &Report) -> String {
+/// All of it; with a link to the page that carries the figures on, if there is one.
+pub fn page(report: &Report, model: Option<&str>) -> String {
     let mut text = String::from("# Measured beside its peers\n\n");
     let _ = writeln!(
         text,
@@ -28,6 +28,13 @@ pub fn page(report: &Report) -> String {
     text += &budgets(report);
     for section in &report.sections {
         text += &measured(section);
+    }
+    if let Some(model) = model {
+        let _ = writeln!(
+            text,
+            "\n## Beyond one node\n\n[What a node costs as the cluster grows]({model}) carries \
+             these figures on.",
+        );
     }
     let _ = writeln!(text, "\n## Again\n\n    {}\n", report.command);
     text += "`cargo xtask bench --render docs/bench.json` makes this page anew without measuring, \
