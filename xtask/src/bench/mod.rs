@@ -37,7 +37,7 @@ use self::{
     programs::Programs,
     report::{Budget, Report, Section},
 };
-use crate::{interrupt::Interrupt, rights};
+use crate::{interrupt::Interrupt, rights, workspace};
 
 const MIB: f64 = (1 << 20) as f64;
 /// An agent with very many services.
@@ -117,12 +117,11 @@ pub fn run(args: &Args) -> Result<()> {
     difference.verdict()
 }
 
-/// Everything that is wanted, shown as it is found.
+/// Measures, and keeps what was found until then if anything fails.
 fn measure(args: &Args) -> Result<Report> {
     rights::demand(rights::NAMESPACES)?;
     rights::mount_bpffs()?;
     let programs = Programs::build()?;
-    let interrupt = Interrupt::listen()?;
     let began = Instant::now();
     let mut report = Report {
         machine: Machine::look(),
@@ -134,34 +133,47 @@ fn measure(args: &Args) -> Result<Report> {
         budgets: Vec::new(),
     };
     println!("\n{}", report.heading());
+    let done = measure_all(&mut report, args, &programs);
+    report.took_s = began.elapsed().as_secs_f64();
+    print!("{}", report.budgets());
+    if let Err(error) = done {
+        let folder = workspace::root().join("target/bench");
+        render::write(&folder, &report)?;
+        return Err(error.context(format!("what was measured is in {}", folder.display())));
+    }
+    Ok(report)
+}
+
+/// Everything that is wanted, shown as it is found.
+fn measure_all(report: &mut Report, args: &Args, programs: &Programs) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    let quick = args.quick;
     let wanted = |only| args.only.is_none_or(|wanted| wanted == only);
+    if wanted(Only::Requests) {
+        report.add_all(requests::measure(programs, quick, &interrupt)?);
+    }
     if wanted(Only::Packets) {
-        report.add(packets::measure(&programs, args.quick)?);
-        report.add(packets::calls(&programs, args.quick)?);
+        report.add(packets::measure(programs, quick)?);
+        report.add(packets::calls(programs, quick)?);
         interrupt.check()?;
     }
     if wanted(Only::Frames) {
-        report.add(frames::measure(&programs, args.quick)?);
+        report.add(frames::measure(programs, quick)?);
         interrupt.check()?;
     }
     if wanted(Only::Programming) {
-        report.add_all(programming::measure(&programs, args.quick, &interrupt)?);
+        report.add_all(programming::measure(programs, quick, &interrupt)?);
     }
     if wanted(Only::Memory) {
-        report.add_all(memory::measure(&programs, args.quick, &interrupt)?);
+        report.add_all(memory::measure(programs, quick, &interrupt)?);
     }
     if wanted(Only::Scale) {
-        report.add_all(scale::measure(&programs, args.quick, &interrupt)?);
-    }
-    if wanted(Only::Requests) {
-        report.add_all(requests::measure(&programs, args.quick, &interrupt)?);
+        report.add_all(scale::measure(programs, quick, &interrupt)?);
     }
     if wanted(Only::Upgrades) {
-        report.add(upgrades::measure(&programs, args.quick, &interrupt)?);
+        report.add(upgrades::measure(programs, quick, &interrupt)?);
     }
-    report.took_s = began.elapsed().as_secs_f64();
-    print!("{}", report.budgets());
-    Ok(report)
+    Ok(())
 }
 
 impl Args {

@@ -18,7 +18,6 @@ const EMPTY_ONCE: &str = "empty program, run once";
 const ONCE: &str = ", run once";
 /// What the budget is about.
 const KNOWN_ELSEWHERE: &str = "known flow, backend elsewhere";
-const MOST_TIMES_PARSE_AND_SEND: f64 = 3.0;
 
 #[derive(Deserialize)]
 struct Found {
@@ -66,8 +65,7 @@ pub fn measure(measurements: &Programs, quick: bool) -> Result<(Section, Vec<Bud
         let comparison = Comparison::of(samples, &beside(baseline)?.samples);
         if hook == "XDP" && kind == KNOWN_ELSEWHERE {
             let what = format!("XDP, {family}, {kind} / parse and send back");
-            let budget = Budget::at_most(&what, comparison.ratio, MOST_TIMES_PARSE_AND_SEND, "");
-            budgets.push(budget.of(Bar::Packet));
+            budgets.push(Budget::of(Bar::Packet, what, comparison.ratio));
         }
         let row = Row::new(format!("{hook} {family} {kind}"), "ns", Summary::of(samples));
         rows.push(if kind == baseline { row } else { row.beside(comparison) });

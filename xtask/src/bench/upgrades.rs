@@ -95,7 +95,7 @@ fn judged(times: usize, told: &[Told], starts: &[f64]) -> Measured {
     let failed: u64 = told.iter().map(|told| told.failed).sum();
     let exchanges: u64 = told.iter().map(|told| told.exchanges).sum();
     let what = format!("failed or cut over {times} kills and {times} upgrades");
-    let mut budget = Budget::at_most(&what, failed as f64, 0.0, "").of(Bar::Upgrades);
+    let mut budget = Budget::of(Bar::Upgrades, what, failed as f64);
     budget.measured += &format!(" of {exchanges}");
     let mut notes = vec![
         format!(

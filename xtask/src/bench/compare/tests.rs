@@ -32,6 +32,9 @@ fn the_unit_says_whether_more_is_worse() {
     check(ratios("us", &old), ratios("us", &less), BETTER);
     check(ratios("us", &less), ratios("us", &old), WORSE);
     check(ratios("%", &old), ratios("%", &less), UNJUDGED);
+    // A peer beside sluice, and one beside something else.
+    check(ratios("us", &old).better(Better::More), ratios("us", &less).better(Better::More), WORSE);
+    check(ratios("us", &old).describing(), ratios("us", &less).describing(), UNJUDGED);
     let more = |values| ratios("%", values).better(Better::More);
     check(more(&old), more(&less), WORSE);
 }

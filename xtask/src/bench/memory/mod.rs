@@ -26,7 +26,6 @@ use super::{
 use crate::interrupt::Interrupt;
 
 const NODE: &str = "node1";
-const RESIDENT_MIB: f64 = 64.0;
 /// The size that the budget for residents is for.
 const BUDGETED: u32 = 10_000;
 /// How long an agent is given after its start to give back what only the start needed.
@@ -71,7 +70,7 @@ fn agents(programs: &Programs, sizes: &[u32], interrupt: &Interrupt) -> Result<M
         row("agent's start until the tables are filled", "ms", start.as_secs_f64() * 1e3);
         if *services == BUDGETED {
             let what = format!("agent, resident, {with}");
-            budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB").of(Bar::Resident));
+            budgets.push(Budget::of(Bar::Resident, what, resident));
         }
     }
     let notes = vec![

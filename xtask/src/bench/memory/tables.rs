@@ -11,7 +11,7 @@ use super::{
         peers::Peer,
         programming::{Extent, Found, Table, less, one},
         programs::Programs,
-        report::{Bar, Budget, Row, Section},
+        report::{Bar, Better, Budget, Row, Section},
         samples::{Comparison, Summary},
         services::{self, ENDPOINTS, Family, Service, Site},
     },
@@ -21,8 +21,6 @@ use super::{
 };
 use crate::interrupt::Interrupt;
 
-const SERVICE_BYTES: f64 = 128.0;
-const ENDPOINT_BYTES: f64 = 16.0;
 /// The size that the budget is for.
 const BUDGETED: u32 = 10_000;
 const ROUNDS: usize = 5;
@@ -37,9 +35,8 @@ pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Resul
         let with = format!("{services} services x {ENDPOINTS}");
         rows.push(less(format!("tables grow by, {with}: a service"), "B", one(grown)));
         if *services == BUDGETED {
-            let budget = SERVICE_BYTES + f64::from(ENDPOINTS) * ENDPOINT_BYTES;
             let what = format!("kernel memory a service beyond the tables' stated size, {with}");
-            budgets.push(Budget::at_most(&what, grown, budget, "B").of(Bar::KernelMemory));
+            budgets.push(Budget::of(Bar::KernelMemory, what, grown));
         }
     }
     rows.extend(room(programs)?);
@@ -117,8 +114,8 @@ fn charged(
     let what = format!("charged a service, {services} services x {ENDPOINTS}");
     let mut rows = vec![less(format!("{what}: sluice"), "B", Summary::of(&ours))];
     for (peer, theirs) in peers.into_iter().zip(&theirs) {
-        let row = less(format!("{what}: {}", peer.name()), "B", Summary::of(theirs));
-        rows.push(row.beside(Comparison::of(theirs, &ours)));
+        let row = Row::new(format!("{what}: {}", peer.name()), "B", Summary::of(theirs));
+        rows.push(row.beside(Comparison::of(theirs, &ours)).better(Better::More));
     }
     Ok(rows)
 }

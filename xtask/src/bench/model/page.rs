@@ -209,7 +209,7 @@ fn beside_kube_proxy(figures: &Figures) -> String {
     text += "* **A packet's way** has another shape, too: iptables walks the services one by one, \
              nftables and sluice look them up. What that does to requests is measured in \
              [bench.md](bench.md).\n\
-             * **Memory** for rules is the kernel's in all cases; a service's chains in iptables \
-             and its map elements in nftables were not weighed.\n";
+             * **Memory** for rules is the kernel's in all cases; [bench.md](bench.md) weighs a \
+             service's share where the kernel accounts for it.\n";
     text
 }

@@ -21,8 +21,6 @@ use super::{
 };
 use crate::interrupt::Interrupt;
 
-const LOAD_BUDGET_MS: f64 = 100.0;
-const CHANGE_BUDGET_US: f64 = 1_000.0;
 /// The size that budgets are for.
 const BUDGETED: u32 = 10_000;
 pub const MS: f64 = 1e-6;
@@ -178,17 +176,9 @@ fn section(sizes: &[Size]) -> Measured {
             let loaded = Summary::of(&load.total).median * MS;
             let calls: f64 = change.calls.iter().sum();
             budgets.extend([
-                Budget::at_most(&format!("load {with} from memory"), loaded, LOAD_BUDGET_MS, "ms")
-                    .of(Bar::Load),
-                Budget::at_most(
-                    &format!("one endpoint changed at {with}, p99"),
-                    worst,
-                    CHANGE_BUDGET_US,
-                    "us",
-                )
-                .of(Bar::Change),
-                Budget::at_most("system calls to tables for those changes", calls, 0.0, "")
-                    .of(Bar::ChangeCalls),
+                Budget::of(Bar::Load, format!("load {with} from memory"), loaded),
+                Budget::of(Bar::Change, format!("one endpoint changed at {with}, p99"), worst),
+                Budget::of(Bar::ChangeCalls, Bar::ChangeCalls.what(), calls),
             ]);
         }
     }
@@ -219,7 +209,7 @@ fn compared(
         let theirs = scaled(of(theirs));
         if !theirs.is_empty() {
             let row = Row::new(format!("{what}: {}", peer.name()), unit, Summary::of(&theirs));
-            rows.push(row.beside(Comparison::of(&theirs, &ours)));
+            rows.push(row.beside(Comparison::of(&theirs, &ours)).better(Better::More));
         }
     }
     rows

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     super::report::{
-        Report, Row, SPREAD, Section,
+        Report, Row, SPREAD, Section, Verdict,
         figure::{duration, number, ratio, spread, spread_of_ratios},
     },
     svg_name,
@@ -13,8 +13,8 @@ use super::{
 /// A table with more rows than this is folded away where drawings stand above it.
 const MOST_OPEN: usize = 12;
 
-/// All of it.
-pub fn page(report: &Report) -> String {
+/// All of it; with a link to the page that carries the figures on, if there is one.
+pub fn page(report: &Report, model: Option<&str>) -> String {
     let mut text = String::from("# Measured beside its peers\n\n");
     let _ = writeln!(
         text,
@@ -28,6 +28,13 @@ pub fn page(report: &Report) -> String {
     text += &budgets(report);
     for section in &report.sections {
         text += &measured(section);
+    }
+    if let Some(model) = model {
+        let _ = writeln!(
+            text,
+            "\n## Beyond one node\n\n[What a node costs as the cluster grows]({model}) carries \
+             these figures on.",
+        );
     }
     let _ = writeln!(text, "\n## Again\n\n    {}\n", report.command);
     text += "`cargo xtask bench --render docs/bench.json` makes this page anew without measuring, \
@@ -72,19 +79,19 @@ fn budgets(report: &Report) -> String {
         let _ = write!(text, ", {} not measured", verdicts.len() - measured);
     }
     text += ".\n\n";
-    text + &budget_table(report)
+    text + &budget_table(&verdicts)
 }
 
-/// Every budget.
-pub fn budget_table(report: &Report) -> String {
+/// Budgets and what became of them.
+pub fn budget_table(verdicts: &[Verdict<'_>]) -> String {
     let mut text = String::from("| | budget | measured | |\n| --- | --: | --: | --- |\n");
-    for verdict in report.verdicts() {
+    for verdict in verdicts {
         let word = match verdict.held {
             Some(true) => "held",
             Some(false) => "**not held**",
             None => "not measured",
         };
-        let [what, asked, measured] = [verdict.what, verdict.asked, verdict.measured].map(cell);
+        let [what, asked, measured] = [verdict.what, &verdict.asked, verdict.measured].map(cell);
         let _ = writeln!(text, "| {what} | {asked} | {measured} | {word} |");
     }
     text

@@ -61,6 +61,9 @@ pub fn again(json: &Path) -> Result<()> {
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     println!("{} and {} more", folder.join(PAGE).display(), pages.len() - 1);
+    if !pages.contains_key(&folder.join(MODEL)) {
+        println!("no {MODEL}, which takes the figures of programming and memory");
+    }
     Ok(())
 }
 
@@ -73,11 +76,13 @@ pub fn read(path: &Path) -> Result<Report> {
 
 /// All pages with their text. README belongs to the report in docs/ alone.
 fn pages(folder: &Path, report: &Report) -> Result<BTreeMap<PathBuf, String>> {
-    let mut pages = BTreeMap::from([(folder.join(PAGE), markdown::page(report))]);
+    let figures = Figures::of(report);
+    let page = markdown::page(report, figures.is_some().then_some(MODEL));
+    let mut pages = BTreeMap::from([(folder.join(PAGE), page)]);
     let mut plots: Vec<Plot> =
         report.sections.iter().flat_map(|section| section.plots.iter().cloned()).collect();
     // A report of some measurements only may lack what the model takes.
-    if let Some(figures) = Figures::of(report) {
+    if let Some(figures) = figures {
         let (text, more) = model::page(&figures);
         pages.insert(folder.join(MODEL), text);
         plots.extend(more);

@@ -12,6 +12,8 @@ use super::{
 const FROM: &str = "<!-- made by `cargo xtask bench`; change nothing by hand -->";
 const TO: &str = "<!-- made until here -->";
 
+/// The drawing that says most.
+const PLOT: &str = "Connections a second: NodePort, backend there, IPv4";
 const HEADING: &str = "## What it costs\n";
 
 /// The text with the part between the marks made anew.
@@ -27,7 +29,13 @@ pub fn renew(text: &str, report: &Report) -> Result<String> {
     Ok(format!("{before}{FROM}\n{}{TO}{after}", part(report)))
 }
 
+/// What was measured of the budgets, and a drawing.
 fn part(report: &Report) -> String {
+    let mut verdicts = report.verdicts();
+    verdicts.retain(|verdict| verdict.held.is_some());
+    if verdicts.is_empty() {
+        return String::new();
+    }
     let machine = &report.machine;
     let mut text = format!(
         "\nOn {} x {}, kernel {}, in {}:\n\n",
@@ -36,9 +44,9 @@ fn part(report: &Report) -> String {
         machine.kernel,
         duration(report.took_s),
     );
-    text += &markdown::budget_table(report);
-    let plots = report.sections.iter().flat_map(|section| &section.plots);
-    if let Some(plot) = plots.into_iter().next() {
+    text += &markdown::budget_table(&verdicts);
+    let mut plots = report.sections.iter().flat_map(|section| &section.plots);
+    if let Some(plot) = plots.find(|plot| plot.title == PLOT) {
         let _ = write!(text, "\n![{}](docs/{})\n", plot.title, svg_name(&plot.title));
     }
     text + "\n"
@@ -47,17 +55,21 @@ fn part(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::{FROM, HEADING, TO, renew};
-    use crate::bench::report::testing::report;
+    use crate::bench::report::{Bar, Budget, Report, testing::report};
 
     #[test]
     fn only_the_report_gives_figures() {
         let renewed = |words: &str| {
             let text = format!("1\n{HEADING}{words}\n{FROM}\nold 7\n{TO}\n{words}\n## 2");
-            renew(&text, &report(Vec::new())).map_err(|error| error.to_string())
+            let budgets = vec![Budget::of(Bar::Resident, "memory", 3.0)];
+            let report = Report { budgets, ..report(Vec::new()) };
+            renew(&text, &report).map_err(|error| error.to_string())
         };
         let text = renewed("a lot").unwrap();
         assert!(text.starts_with("1\n") && text.ends_with("\na lot\n## 2"), "{text}");
         assert!(text.contains("2 x made up, kernel 6.1") && !text.contains("old"), "{text}");
+        assert!(text.contains("| memory | <= 64 MiB | 3 MiB | held |"), "{text}");
+        assert!(!text.contains("not measured"), "{text}");
         assert!(renewed("5 % more").unwrap_err().contains("a figure of its own"));
     }
 

@@ -10,6 +10,8 @@ fn the_pages_of_docs_are_what_the_figures_give() {
         let how = "`cargo xtask bench --render docs/bench.json` makes it anew";
         assert!(kept == *text, "{} is out of date: {how}", path.display());
     }
+    let measured = !report.sections.is_empty();
+    assert!(!measured || pages.contains_key(&docs().join(super::MODEL)), "figures are missing");
     let drawn = pages.keys().filter(|path| path.extension().is_some_and(|ending| ending == "svg"));
     let drawn: BTreeSet<_> = drawn.cloned().collect();
     assert_eq!(BTreeSet::from_iter(drawings(&docs()).unwrap()), drawn);

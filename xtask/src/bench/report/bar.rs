@@ -1,6 +1,10 @@
 //! The budgets that the design sets. A report names every one of them, measured or not.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use super::figure::mark;
 
 /// One of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -60,17 +64,55 @@ impl Bar {
     }
 
     /// What is asked.
-    pub fn asked(self) -> &'static str {
+    pub fn limit(self) -> Limit {
         match self {
-            Self::ClusterIp => ">= 0.97",
-            Self::NodePort => ">= 0.95",
-            Self::DirectDelivery => ">= 1.05",
-            Self::Packet => "<= 3",
-            Self::Load => "<= 100 ms",
-            Self::Change => "<= 1000 us",
-            Self::ChangeCalls | Self::Upgrades => "<= 0",
-            Self::KernelMemory => "<= 192 B",
-            Self::Resident => "<= 64 MiB",
+            Self::ClusterIp => Limit::AtLeast(0.97),
+            Self::NodePort => Limit::AtLeast(0.95),
+            Self::DirectDelivery => Limit::AtLeast(1.05),
+            Self::Packet => Limit::AtMost(3.0, ""),
+            Self::Load => Limit::AtMost(100.0, "ms"),
+            Self::Change => Limit::AtMost(1_000.0, "us"),
+            Self::ChangeCalls | Self::Upgrades => Limit::AtMost(0.0, ""),
+            // 128 of its own, and 16 for each of its endpoints.
+            Self::KernelMemory => Limit::AtMost(128.0 + 4.0 * 16.0, "B"),
+            Self::Resident => Limit::AtMost(64.0, "MiB"),
+        }
+    }
+}
+
+/// A limit, of a value in a unit or of a ratio.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Limit {
+    /// The most that is allowed, and its unit.
+    AtMost(f64, &'static str),
+    /// The least.
+    AtLeast(f64),
+}
+
+impl Limit {
+    /// The unit of what is limited.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::AtMost(_, unit) => unit,
+            Self::AtLeast(_) => "",
+        }
+    }
+
+    /// Whether a value is within it.
+    pub fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit, _) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(limit, "") => write!(f, "<= {}", mark(*limit)),
+            Self::AtMost(limit, unit) => write!(f, "<= {} {unit}", mark(*limit)),
+            Self::AtLeast(limit) => write!(f, ">= {}", mark(*limit)),
         }
     }
 }

@@ -10,8 +10,7 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
-use self::figure::{mark, number, ratio, spread_of_ratios};
-#[allow(unused_imports, reason = "the measurements that draw are being written")]
+use self::figure::{number, ratio, spread_of_ratios};
 pub use self::plot::{Axis, Line, Plot};
 pub use self::{
     bar::Bar,
@@ -62,7 +61,8 @@ pub struct Row {
     pub what: String,
     /// The unit of all values but ratios.
     pub unit: String,
-    /// Which way is an improvement; nothing for what merely describes.
+    /// Which way of the ratio, or of the value if there is none, is an improvement of sluice;
+    /// nothing for what merely describes.
     pub better: Option<Better>,
     /// What was found.
     pub found: Summary,
@@ -74,7 +74,7 @@ pub struct Row {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Budget {
     /// Which of the design's it belongs to.
-    pub bar: Option<Bar>,
+    pub bar: Bar,
     /// Of what.
     pub what: String,
     /// In words.
@@ -92,10 +92,15 @@ impl Row {
         Self { what, unit, better, found, beside: None }
     }
 
-    /// Where the unit does not say it, or says it wrongly.
-    #[allow(dead_code, reason = "the measurements that need it are being written")]
+    /// Where the unit does not say it, or says it of something else: a peer that takes longer
+    /// beside sluice is an improvement.
     pub fn better(self, better: Better) -> Self {
         Self { better: Some(better), ..self }
+    }
+
+    /// Which is there to be read and not to be judged: what a peer does.
+    pub fn describing(self) -> Self {
+        Self { better: None, ..self }
     }
 
     /// Held against something.
@@ -105,12 +110,12 @@ impl Row {
 }
 
 /// What a report says of a budget.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Verdict<'a> {
     /// Of what.
     pub what: &'a str,
     /// In words.
-    pub asked: &'a str,
+    pub asked: String,
     /// In the budget's terms; empty if it was not measured.
     pub measured: &'a str,
     /// Whether it was kept, if it was measured.
@@ -118,22 +123,21 @@ pub struct Verdict<'a> {
 }
 
 impl Report {
-    /// Every budget of the design in its order, measured or not, and then those of nobody else's.
+    /// Every budget of the design in its order, measured or not.
     pub fn verdicts(&self) -> Vec<Verdict<'_>> {
         let mut verdicts = Vec::new();
-        let order = Bar::ALL.map(Some).into_iter().chain([None]);
-        for bar in order {
-            let found = self.budgets.iter().filter(|budget| budget.bar == bar);
+        for bar in Bar::ALL {
             let before = verdicts.len();
+            let found = self.budgets.iter().filter(|budget| budget.bar == bar);
             verdicts.extend(found.map(|Budget { what, budget, measured, held, .. }| Verdict {
                 what,
-                asked: budget,
+                asked: budget.clone(),
                 measured,
                 held: Some(*held),
             }));
-            if let Some(bar) = bar.filter(|_| verdicts.len() == before) {
-                let (what, asked) = (bar.what(), bar.asked());
-                verdicts.push(Verdict { what, asked, measured: "", held: None });
+            if verdicts.len() == before {
+                let asked = bar.limit().to_string();
+                verdicts.push(Verdict { what: bar.what(), asked, measured: "", held: None });
             }
         }
         verdicts
@@ -148,46 +152,46 @@ impl Section {
 }
 
 impl Budget {
-    /// As one of the design's.
-    pub fn of(self, bar: Bar) -> Self {
-        Self { bar: Some(bar), ..self }
+    /// Of a value in the limit's unit.
+    pub fn of(bar: Bar, what: impl Into<String>, value: f64) -> Self {
+        let unit = bar.limit().unit();
+        Self::judged(bar, what.into(), value, format!("{} {unit}", number(value)))
     }
 
-    /// A value that must not be larger.
-    pub fn at_most(what: &str, value: f64, limit: f64, unit: &str) -> Self {
-        Self {
-            bar: None,
-            what: what.to_owned(),
-            budget: format!("<= {} {unit}", mark(limit)).trim_end().to_owned(),
-            measured: format!("{} {unit}", number(value)).trim_end().to_owned(),
-            held: value <= limit,
-        }
+    /// Of a ratio.
+    pub fn of_ratio(bar: Bar, what: impl Into<String>, found: &Comparison) -> Self {
+        let measured = format!("{} ({})", ratio(found.ratio), spread_of_ratios(&found.ratios));
+        Self::judged(bar, what.into(), found.ratio, measured)
     }
 
-    /// A ratio that must not be smaller.
-    pub fn at_least(what: &str, found: &Comparison, limit: f64) -> Self {
-        Self {
-            bar: None,
-            what: what.to_owned(),
-            budget: format!(">= {limit}"),
-            measured: format!("{} ({})", ratio(found.ratio), spread_of_ratios(&found.ratios)),
-            held: found.ratio >= limit,
-        }
+    fn judged(bar: Bar, what: String, value: f64, measured: String) -> Self {
+        let (limit, measured) = (bar.limit(), measured.trim_end().to_owned());
+        Self { bar, what, budget: limit.to_string(), measured, held: limit.holds(value) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::samples::Comparison, Budget};
+    use super::{super::samples::Comparison, Bar, Budget, Report, testing::report};
 
     #[test]
     fn a_budget_is_kept_up_to_its_limit_itself() {
-        for (value, at_most, at_least) in
-            [(2.9, true, false), (3.0, true, true), (3.1, false, true)]
-        {
-            assert_eq!(Budget::at_most("", value, 3.0, "").held, at_most, "{value}");
-            let comparison = Comparison::of(&[value], &[1.0]);
-            assert_eq!(Budget::at_least("", &comparison, 3.0).held, at_least, "{value}");
+        for (value, held) in [(2.9, true), (3.0, true), (3.1, false)] {
+            assert_eq!(Budget::of(Bar::Packet, "", value).held, held, "{value}");
         }
+        for (value, held) in [(0.96, false), (0.97, true), (0.98, true)] {
+            let comparison = Comparison::of(&[value], &[1.0]);
+            assert_eq!(Budget::of_ratio(Bar::ClusterIp, "", &comparison).held, held, "{value}");
+        }
+    }
+
+    #[test]
+    fn every_budget_is_in_a_report_measured_or_not() {
+        let budgets = vec![Budget::of(Bar::Load, "a", 7.0), Budget::of(Bar::Load, "b", 700.0)];
+        let report = Report { budgets, ..report(Vec::new()) };
+        let verdicts = report.verdicts();
+        assert_eq!(verdicts.len(), Bar::ALL.len() + 1);
+        let told: Vec<_> = verdicts.iter().filter_map(|one| Some((one.what, one.held?))).collect();
+        assert_eq!(told, [("a", true), ("b", false)]);
     }
 }

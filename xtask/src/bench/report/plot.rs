@@ -35,7 +35,6 @@ pub struct Line {
     pub points: Vec<(f64, Summary)>,
 }
 
-#[allow(dead_code, reason = "the measurements that draw are being written")]
 impl Axis {
     /// Equal steps.
     pub fn linear(label: impl Into<String>) -> Self {

@@ -74,7 +74,7 @@ impl Report {
                 None => style("not measured").dim(),
             };
             let what = format!("  {}", verdict.what);
-            table.add_row([&what, verdict.asked, verdict.measured, &word.to_string()]);
+            table.add_row([&what, &verdict.asked, verdict.measured, &word.to_string()]);
         }
         format!("\n{}\n{}\n", style("Budgets").bold().underlined(), table.trim_fmt())
     }

@@ -14,11 +14,6 @@ use super::{
     stage::{Way, Who},
 };
 
-/// Budgets: parts of what a direct connection makes.
-const CLUSTER_IP: f64 = 0.97;
-const NODE_PORT: f64 = 0.95;
-const DIRECT_DELIVERY: f64 = 1.05;
-
 /// What somebody did in all rounds of a cell.
 pub struct Found {
     /// What was measured.
@@ -138,9 +133,10 @@ fn rates(here: &[&Found], what: &str) -> Vec<Row> {
     let beside = |one: &Found, other: &Found| Comparison::of(&one.all(rate), &other.all(rate));
     let mut rows = vec![row(Who::Direct.name(), direct)];
     for one in here.iter().filter(|one| one.who != Who::Direct) {
-        rows.push(row(one.who.name(), one).beside(beside(one, direct)));
+        let row = row(one.who.name(), one).beside(beside(one, direct));
+        rows.push(if is_peer(one) { row.describing() } else { row });
     }
-    let peers = here.iter().filter(|one| matches!(one.who, Who::Peer(_)));
+    let peers = here.iter().filter(|one| is_peer(one));
     let better = peers.max_by(|a, b| a.rate().median.total_cmp(&b.rate().median));
     if let (Some(sluice), Some(peer)) = (by(here, Who::Sluice), better) {
         let row = row("sluice, beside the better peer", sluice);
@@ -150,16 +146,17 @@ fn rates(here: &[&Found], what: &str) -> Vec<Row> {
 }
 
 fn times(here: &[&Found], what: &str) -> Vec<Row> {
-    let of: [(&str, fn(&Loaded) -> f64); 2] =
-        [("p50", |loaded| loaded.latency.p50_us), ("p99", |loaded| loaded.latency.p99_us)];
+    let median: fn(&Loaded) -> f64 = |loaded| loaded.latency.p50_us;
+    let worst: fn(&Loaded) -> f64 = |loaded| loaded.latency.p99_us;
     let mut rows = Vec::new();
-    for (name, of) in of {
+    for (name, of) in [("p50", median), ("p99", worst)] {
         for one in here {
             let row = Row::new(
                 format!("{what}: {}, {name}", one.who.name()),
                 "us",
                 Summary::of(&one.all(of)),
             );
+            let row = if is_peer(one) { row.describing() } else { row };
             rows.push(match by(here, Who::Direct) {
                 Some(direct) if one.who != Who::Direct => {
                     row.beside(Comparison::of(&one.all(of), &direct.all(of)))
@@ -173,21 +170,20 @@ fn times(here: &[&Found], what: &str) -> Vec<Row> {
 
 fn limits(here: &[&Found], title: &str, services: u32) -> Vec<Budget> {
     let Some(direct) = by(here, Who::Direct) else { return Vec::new() };
-    let budgets: &[(Who, f64, Bar)] = match direct.cell.way {
-        Way::ClusterIp => &[(Who::Sluice, CLUSTER_IP, Bar::ClusterIp)],
-        Way::NodePortNear => &[
-            (Who::Sluice, NODE_PORT, Bar::NodePort),
-            (Who::DirectDelivery, DIRECT_DELIVERY, Bar::DirectDelivery),
-        ],
+    let budgets: &[(Who, Bar)] = match direct.cell.way {
+        Way::ClusterIp => &[(Who::Sluice, Bar::ClusterIp)],
+        Way::NodePortNear => {
+            &[(Who::Sluice, Bar::NodePort), (Who::DirectDelivery, Bar::DirectDelivery)]
+        }
         Way::NodePortFar => &[],
     };
     let mut limits = Vec::new();
-    for (who, limit, bar) in budgets {
+    for (who, bar) in budgets {
         if let Some(one) = by(here, *who) {
             let rate = rate_of(one.cell.pattern);
             let comparison = Comparison::of(&one.all(rate), &direct.all(rate));
             let what = format!("{title}, {services} services: {} / direct", who.name());
-            limits.push(Budget::at_least(&what, &comparison, *limit).of(*bar));
+            limits.push(Budget::of_ratio(*bar, what, &comparison));
         }
     }
     limits
@@ -220,6 +216,10 @@ fn who_took_the_time(shares: Ticks) -> Section {
         ],
         plots: Vec::new(),
     }
+}
+
+fn is_peer(one: &Found) -> bool {
+    matches!(one.who, Who::Peer(_))
 }
 
 fn by<'a>(here: &[&'a Found], who: Who) -> Option<&'a Found> {
