@@ -124,3 +124,22 @@ fn plot(cases: &[Case], elsewhere: bool) -> Plot {
     }
     Plot { title, x: Axis::log("flows"), y: Axis::linear("packets a second"), lines }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{PEERS, script};
+
+    #[test]
+    fn a_script_makes_both_services_on_the_peers_own_node() {
+        for (peer, number, node) in PEERS {
+            let text = fs::read_to_string(script(peer, number, node).unwrap()).unwrap();
+            let near = format!("10.244.{number}.2:5000");
+            for wanted in ["30001", "30002", "10.244.4.2:5063", near.as_str()] {
+                let spaced = wanted.replace(':', " . ");
+                assert!(text.contains(wanted) || text.contains(&spaced), "{wanted}:\n{text}");
+            }
+        }
+    }
+}
