@@ -26,3 +26,4 @@ mod room;
 mod stage;
 mod start;
 mod tampering;
+mod transfers;

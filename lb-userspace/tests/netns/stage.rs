@@ -13,7 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_testbed::{Agent, AgentOptions, Cluster, Families, Launcher, Probe, Report, Worker};
+use lb_testbed::{
+    Agent, AgentOptions, Builder, Cluster, Families, Launcher, Probe, Report, Worker,
+};
 use serde_json::Value;
 
 /// The program.
@@ -48,8 +50,19 @@ impl Stage {
 
     /// Nodes without pods.
     pub fn of(families: Families, nodes: u8) -> Self {
-        let launcher = Launcher::beside_tests().unwrap();
-        let cluster = Cluster::builder(launcher).families(families).nodes(nodes).build().unwrap();
+        Self::on(
+            Cluster::builder(Launcher::beside_tests().unwrap()).families(families).nodes(nodes),
+        )
+    }
+
+    /// Nodes without pods whose devices behave as network cards do.
+    pub fn like_hardware(families: Families, nodes: u8) -> Self {
+        let builder = Cluster::builder(Launcher::beside_tests().unwrap()).like_hardware();
+        Self::on(builder.families(families).nodes(nodes))
+    }
+
+    fn on(builder: Builder) -> Self {
+        let cluster = builder.build().unwrap();
         let manifests = cluster.folder().join("manifests");
         fs::create_dir(&manifests).unwrap();
         Self { servers: Vec::new(), manifests, cluster }

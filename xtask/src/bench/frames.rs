@@ -1,17 +1,31 @@
-//! Packets a second: what lb-userspace/benches/measure/frames.rs measures, beside plain routing.
+//! Packets a second: what lb-userspace/benches/measure/frames.rs measures, beside plain routing and
+//! beside the peers' rules for the same two services.
+
+use std::{fmt::Write as _, fs, net::IpAddr};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::{
     Measured,
+    peers::{Batch, Peer},
     programs::Programs,
     report::{Axis, Line, Plot, Row, Section},
     samples::{Comparison, Summary},
+    services::{Endpoint, Port, Protocol, Service, Site},
 };
+use crate::workspace;
 
 /// What the others are held against.
 const DIRECT: &str = "direct";
+/// The peers, with their nodes' numbers and names.
+const PEERS: [(Peer, u8, &str); 2] = [(Peer::Iptables, 5, "node5"), (Peer::Nftables, 6, "node6")];
+/// What the measurement's services are: NodePorts, and endpoints on the peer's own node and on the
+/// one where the others' packets end.
+const NODE_PORTS: [u16; 2] = [30_001, 30_002];
+const END: u8 = 4;
+const FIRST_BACKEND: u16 = 5_000;
+const BACKENDS: u16 = 64;
 
 #[derive(Deserialize)]
 struct Found {
@@ -50,8 +64,12 @@ pub fn measure(programs: &Programs, quick: bool) -> Result<Measured> {
     let (samples, frames, flows) =
         if quick { (5, 50_000, "1,1000,50000") } else { (9, 400_000, "1,1000,50000,500000") };
     let arguments = [format!("--samples={samples}"), format!("--frames={frames}")];
-    let arguments = [vec!["frames".to_owned(), format!("--flows={flows}")], arguments.into()];
-    let Found { frames, cases } = programs.measure(&arguments.concat())?;
+    let mut arguments =
+        [vec!["frames".to_owned(), format!("--flows={flows}")], arguments.into()].concat();
+    for (peer, number, node) in PEERS {
+        arguments.push(format!("--peer={}={}", peer.name(), script(peer, number, node)?));
+    }
+    let Found { frames, cases } = programs.measure(&arguments)?;
     let mut rows = Vec::new();
     for case in &cases {
         let beside = |other: &&Case| {
@@ -69,6 +87,30 @@ pub fn measure(programs: &Programs, quick: bool) -> Result<Measured> {
     Ok((section, Vec::new()))
 }
 
+/// Writes what makes a peer's rules on its node, and tells where it stands.
+fn script(peer: Peer, number: u8, node: &'static str) -> Result<String> {
+    let site = Site::of([192, 168, 50, 10 + number].into());
+    let endpoint =
+        |address: [u8; 4], port| Endpoint { address: (IpAddr::from(address), port).into(), node };
+    let near = vec![endpoint([10, 244, number, 2], FIRST_BACKEND)];
+    let far = (0..BACKENDS).map(|more| endpoint([10, 244, END, 2], FIRST_BACKEND + more)).collect();
+    let service = |name: &str, last, node_port, endpoints| Service {
+        name: name.to_owned(),
+        cluster_ips: vec![[10, 96, 0, last].into()],
+        ports: vec![Port { number: 53, protocol: Protocol::Udp, node_port: Some(node_port) }],
+        endpoints,
+    };
+    let services =
+        [service("near", 10, NODE_PORTS[0], near), service("far", 11, NODE_PORTS[1], far)];
+    let mut text = "set -e\n".to_owned();
+    for Batch { command, input } in [peer.foundation(&site), peer.full(&services, &site)] {
+        write!(text, "{} <<'END OF INPUT'\n{input}\nEND OF INPUT\n", command.join(" "))?;
+    }
+    let path = workspace::root().join("target").join(format!("frames-{}.sh", peer.name()));
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path.display().to_string())
+}
+
 fn plot(cases: &[Case], elsewhere: bool) -> Plot {
     let mut lines: Vec<Line> = Vec::new();
     let mut title = String::new();
@@ -81,4 +123,23 @@ fn plot(cases: &[Case], elsewhere: bool) -> Plot {
         }
     }
     Plot { title, x: Axis::log("flows"), y: Axis::linear("packets a second"), lines }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{PEERS, script};
+
+    #[test]
+    fn a_script_makes_both_services_on_the_peers_own_node() {
+        for (peer, number, node) in PEERS {
+            let text = fs::read_to_string(script(peer, number, node).unwrap()).unwrap();
+            let near = format!("10.244.{number}.2:5000");
+            for wanted in ["30001", "30002", "10.244.4.2:5063", near.as_str()] {
+                let spaced = wanted.replace(':', " . ");
+                assert!(text.contains(wanted) || text.contains(&spaced), "{wanted}:\n{text}");
+            }
+        }
+    }
 }

@@ -154,6 +154,8 @@ pub struct Probe {
     pub blocking: bool,
     /// Size of a TCP answer to ask for, if larger than the shortest.
     pub download_bytes: usize,
+    /// Size of what a TCP request brings.
+    pub upload_bytes: usize,
     /// Size of a UDP request, if larger than the shortest; the answer is at least as large.
     pub datagram_bytes: usize,
 }
@@ -173,6 +175,7 @@ impl Probe {
             record: false,
             blocking: false,
             download_bytes: 0,
+            upload_bytes: 0,
             datagram_bytes: 0,
         }
     }
@@ -240,6 +243,11 @@ impl Probe {
     /// With answers of this size.
     pub fn download_bytes(self, bytes: usize) -> Self {
         Self { download_bytes: bytes, ..self }
+    }
+
+    /// With requests of this size.
+    pub fn upload_bytes(self, bytes: usize) -> Self {
+        Self { upload_bytes: bytes, ..self }
     }
 
     /// With datagrams of this size.

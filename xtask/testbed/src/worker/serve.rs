@@ -17,7 +17,9 @@ use super::{Line, Serve, http, seen::Seen, tell};
 use crate::error::{During, Result};
 
 /// The largest request a client may send.
-const LARGEST_REQUEST: usize = 64 * 1024;
+const LARGEST_REQUEST: usize = 64 << 20;
+/// Room for any datagram that can arrive.
+const LARGEST_DATAGRAM: usize = 64 * 1024;
 
 /// Answers until it is killed. Says so as soon as every port is open.
 pub(super) fn serve(order: &Serve) -> Result<()> {
@@ -71,6 +73,9 @@ async fn answer(mut stream: TcpStream, name: Rc<str>) -> io::Result<()> {
     let mut received = Vec::new();
     while received.len() < LARGEST_REQUEST && stream.read_buf(&mut received).await? > 0 {
         while let Some(request) = http::request(&received) {
+            if !request.intact {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
             received.drain(..request.length);
             let response = http::response(&line, request.keep_alive, request.wanted);
             stream.write_all(response.as_bytes()).await?;
@@ -84,7 +89,7 @@ async fn answer(mut stream: TcpStream, name: Rc<str>) -> io::Result<()> {
 
 /// Answers every datagram with at least as many bytes as it had.
 async fn echo(socket: UdpSocket, local: SocketAddr, name: Rc<str>) {
-    let mut datagram = vec![0; LARGEST_REQUEST];
+    let mut datagram = vec![0; LARGEST_DATAGRAM];
     loop {
         // An error here is an earlier reply that was refused, not the end of the socket.
         let Ok((length, peer)) = socket.recv_from(&mut datagram).await else { continue };

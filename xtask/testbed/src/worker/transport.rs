@@ -83,15 +83,16 @@ impl<'a> Client<'a> {
     fn http(&mut self, mut socket: &Socket) -> io::Result<Answered> {
         let from = address(&socket.peer_addr()?)?;
         let (host, wanted) = (self.order.to.to_string(), self.order.download_bytes);
-        socket.write_all(http::get(&host, self.order.reuse, wanted).as_bytes())?;
+        let request = http::post(&host, self.order.reuse, wanted, self.order.upload_bytes);
+        socket.write_all(request.as_bytes())?;
         self.buffer.clear();
         let mut part = [0; 16 * 1024];
         loop {
             let length = socket.read(&mut part)?;
             self.buffer.extend_from_slice(&part[..length]);
             if let Some(body) = http::body(&self.buffer) {
-                if body.len() < wanted {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                if !http::is_intact(body, wanted) {
+                    return Err(not_ours());
                 }
                 let seen = parse(body)?;
                 if !self.order.reuse {
