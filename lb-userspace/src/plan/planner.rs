@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use lb_common::{Address, device::Device};
+use lb_common::{Address, device::Device, names};
 
 use super::{
     Capacities, Plan, Retired, Usage,
@@ -32,8 +32,8 @@ pub struct Planner {
     /// How many rows have a UDP backend.
     pub(super) datagram_backends: HashMap<SocketAddr, u32>,
     /// Services for which a table had no room, or none for their hash tables, as they were wanted
-    /// last.
-    waiting: BTreeMap<ServiceName, Vec<ServicePort>>,
+    /// last; and which table.
+    waiting: BTreeMap<ServiceName, (&'static str, Vec<ServicePort>)>,
     /// Why Services, or parts of them, were left out, conflicts over frontends aside.
     refused: BTreeMap<ServiceName, Vec<Rejection>>,
     refused_changed: bool,
@@ -41,8 +41,8 @@ pub struct Planner {
     standing: BTreeSet<Rejection>,
     /// Rows to clear: nobody can be reading them any more.
     released: Retired,
-    /// Something became free since `waiting` was last tried.
-    room_made: bool,
+    /// Tables in which something became free since `waiting` was last tried.
+    room_made: BTreeSet<&'static str>,
 }
 
 impl Planner {
@@ -59,7 +59,7 @@ impl Planner {
             refused_changed: false,
             standing: BTreeSet::new(),
             released: Retired::default(),
-            room_made: false,
+            room_made: BTreeSet::new(),
             capacities,
         }
     }
@@ -72,7 +72,7 @@ impl Planner {
     }
 
     /// Everything that is rejected now.
-    pub fn rejections(&self) -> impl Iterator<Item = &Rejection> {
+    pub fn rejections(&self) -> impl Iterator<Item = &Rejection> + Clone {
         self.standing.iter()
     }
 
@@ -86,7 +86,7 @@ impl Planner {
     /// Service's ports replace those applied for it; none means that it is gone.
     ///
     /// A Service for which a table has no room is left out whole, withdrawn if it was applied,
-    /// and tried again by the first plan after something became free.
+    /// and tried again by the first plan after something became free there.
     pub fn plan(
         &mut self,
         wanted: impl IntoIterator<Item = (ServiceName, Vec<ServicePort>)>,
@@ -108,17 +108,19 @@ impl Planner {
             round.push((name, ports));
         }
         // Set aside, so that what is withdrawn by this plan waits for the next.
-        let mut waiting = std::mem::take(&mut self.waiting);
+        let waiting = std::mem::take(&mut self.waiting);
         for (name, ports) in gone.into_iter().chain(changed) {
             self.replace(name, ports, &mut work);
         }
-        if std::mem::take(&mut self.room_made) {
-            for (name, ports) in waiting {
+        // Where very many wait for one table, room in others is no reason to try them all again.
+        let room_made = std::mem::take(&mut self.room_made);
+        for (name, (table, ports)) in waiting {
+            if room_made.contains(table) {
                 self.refused_changed |= self.refused.remove(&name).is_some();
                 new.push((name, ports));
+            } else {
+                self.waiting.insert(name, (table, ports));
             }
-        } else {
-            self.waiting.append(&mut waiting);
         }
         for (name, ports) in new {
             self.replace(name, ports, &mut work);
@@ -126,7 +128,9 @@ impl Planner {
 
         self.claims.settle(&mut work.steps);
         self.room.uncount_ranges(work.ranges_freed);
-        self.room_made |= work.ranges_freed > 0;
+        if work.ranges_freed > 0 {
+            self.room_made.insert(names::SOURCE_RANGES);
+        }
         Plan {
             ops: work.steps.into_ops(),
             rejections: self.report(),
@@ -152,12 +156,22 @@ impl Planner {
     /// that retired them had been performed has finished. Answers whether there is something to
     /// plan now even if nothing new is wanted: rows to clear, or Services that wait for room.
     pub fn release(&mut self, mut retired: Retired) -> bool {
-        self.room_made |= !retired.is_empty();
+        for (table, is_free) in [
+            (names::SERVICES, !retired.services.is_empty()),
+            (names::BACKENDS, !retired.backends.is_empty()),
+            (names::SLOTS, !retired.slots.is_empty()),
+            (names::NAMES, !retired.name_cells.is_empty()),
+        ] {
+            if is_free {
+                self.room_made.insert(table);
+            }
+        }
         self.room.give_back(&retired);
         // Slots and names need no clearing: nothing says that they are in use but a row.
         self.released.services.append(&mut retired.services);
         self.released.backends.append(&mut retired.backends);
-        !self.released.is_empty() || (self.room_made && !self.waiting.is_empty())
+        let mut waiting = self.waiting.values();
+        !self.released.is_empty() || waiting.any(|(table, _)| self.room_made.contains(table))
     }
 
     fn replace(&mut self, name: ServiceName, ports: Vec<ServicePort>, work: &mut Work) {
@@ -168,7 +182,7 @@ impl Planner {
                 if let Some(full) = outcome.unhashed {
                     self.refused.entry(name.clone()).or_default().push(full.unhashed(&name));
                     self.refused_changed = true;
-                    self.waiting.insert(name.clone(), ports);
+                    self.waiting.insert(name.clone(), (full.table, ports));
                 }
                 work.absorb(outcome, &mut self.datagram_backends);
                 if !rows.is_empty() {
@@ -180,10 +194,17 @@ impl Planner {
                 work.absorb(outcome, &mut self.datagram_backends);
                 self.refused.insert(name.clone(), vec![full.rejection(&name)]);
                 self.refused_changed = true;
-                self.waiting.insert(name, ports);
+                self.waiting.insert(name, (full.table, ports));
             }
         }
-        self.room_made |= self.claims.used().iter().zip(used).any(|(now, was)| *now < was);
+        let frontends = [names::FRONTENDS_V4, names::FRONTENDS_V6];
+        for (table, (now, was)) in
+            frontends.into_iter().zip(self.claims.used().into_iter().zip(used))
+        {
+            if now < was {
+                self.room_made.insert(table);
+            }
+        }
     }
 
     /// Everything for one Service, or nothing.

@@ -337,8 +337,8 @@ impl<T: Tables> Reconciler<T> {
 
     fn tell(&mut self) {
         if let Some(planner) = &self.planner {
-            let refused = planner.rejections().cloned().chain(self.checks.rejections());
-            self.rejections.of_planner(refused);
+            self.rejections.of_planner(planner.rejections());
+            self.rejections.of_checks(self.checks.rejections());
         }
         if self.rejections.log_changes() != (0, 0) {
             self.parts.metrics.rejections(self.rejections.standing());

@@ -16,28 +16,52 @@ const MOST_TOLD: usize = 20;
 pub(super) struct Standing {
     source: BTreeSet<Rejection>,
     planner: BTreeSet<Rejection>,
+    checks: BTreeSet<Rejection>,
     said: BTreeSet<Rejection>,
+    /// Something differs from what was said.
+    changed: bool,
 }
 
 impl Standing {
     /// Takes all that the source has now.
     pub(super) fn of_source(&mut self, rejections: impl IntoIterator<Item = Rejection>) {
         self.source = rejections.into_iter().collect();
+        self.changed = true;
     }
 
-    /// Takes all that the planner has now.
-    pub(super) fn of_planner(&mut self, rejections: impl IntoIterator<Item = Rejection>) {
-        self.planner = rejections.into_iter().collect();
+    /// Takes all that the planner has now, in order. Very many may stand for long, and are copied
+    /// only if they are others than before.
+    pub(super) fn of_planner<'a>(
+        &mut self,
+        rejections: impl Iterator<Item = &'a Rejection> + Clone,
+    ) {
+        if !self.planner.iter().eq(rejections.clone()) {
+            self.planner = rejections.cloned().collect();
+            self.changed = true;
+        }
+    }
+
+    /// Takes all that health checks have now.
+    pub(super) fn of_checks(&mut self, rejections: impl IntoIterator<Item = Rejection>) {
+        let checks = rejections.into_iter().collect();
+        if self.checks != checks {
+            self.checks = checks;
+            self.changed = true;
+        }
     }
 
     /// Logs what appeared and what is gone since the last call. Returns how many of each.
     pub(super) fn log_changes(&mut self) -> (usize, usize) {
-        let now: BTreeSet<_> = self.source.union(&self.planner).cloned().collect();
+        if !std::mem::take(&mut self.changed) {
+            return (0, 0);
+        }
+        let own = self.planner.union(&self.checks);
+        let now: BTreeSet<_> = self.source.iter().chain(own).cloned().collect();
         let appeared: Vec<_> = now.difference(&self.said).collect();
         let gone: Vec<_> = self.said.difference(&now).collect();
         let counts = (appeared.len(), gone.len());
         let ours: Vec<_> =
-            appeared.into_iter().filter(|rejection| self.planner.contains(rejection)).collect();
+            appeared.into_iter().filter(|rejection| self.is_own(rejection)).collect();
         let (told, more) = ours.split_at(ours.len().min(MOST_TOLD));
         told.iter().for_each(|rejection| warn!("rejected: {rejection}"));
         if let Some(last) = more.last() {
@@ -53,6 +77,10 @@ impl Standing {
         }
         self.said = now;
         counts
+    }
+
+    fn is_own(&self, rejection: &Rejection) -> bool {
+        self.planner.contains(rejection) || self.checks.contains(rejection)
     }
 
     /// Those that stood when changes were last logged.
@@ -73,12 +101,14 @@ mod tests {
     fn each_is_said_once_when_it_comes_and_once_when_it_goes() {
         let mut standing = Standing::default();
         standing.of_source([rejection("a"), rejection("b")]);
-        standing.of_planner([rejection("c")]);
+        standing.of_planner([rejection("c")].iter());
         assert_eq!(standing.log_changes(), (3, 0));
         assert_eq!(standing.log_changes(), (0, 0));
         standing.of_source([rejection("b"), rejection("d")]);
         assert_eq!(standing.log_changes(), (1, 1));
-        standing.of_planner([]);
+        standing.of_planner([].iter());
         assert_eq!(standing.log_changes(), (0, 1));
+        standing.of_checks([rejection("e")]);
+        assert_eq!(standing.log_changes(), (1, 0));
     }
 }

@@ -90,8 +90,10 @@ fn follow(programs: &Programs, services: u32, changes: u32) -> Result<Vec<Row>> 
     let before = Taken::by(&cluster, &agent)?;
     let started = Instant::now();
     for number in 0..changes {
-        let service = &all[number as usize / 2 * 7_919 % all.len()];
-        api.put("endpointslices", slice(service, ENDPOINTS as usize - 1 + number as usize % 2));
+        // Each service in turn, so that no change takes back one that was just told.
+        let (turn, at) = (number as usize / all.len(), number as usize * 7_919 % all.len());
+        let endpoints = ENDPOINTS as usize - (turn + 1) % 2;
+        api.put("endpointslices", slice(&all[at], endpoints));
         thread::sleep((started + EVERY * number).saturating_duration_since(Instant::now()));
     }
     let after = settled(&cluster, &agent, before.changes + u64::from(changes))?;
