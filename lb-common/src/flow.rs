@@ -70,8 +70,10 @@ pub struct Flow<A> {
     /// Not zero, in the client's direction: the backend has answered. Written by the answer, so
     /// that the client's packets need not look there.
     pub answered: u8,
-    /// Zero.
-    pub pad: u8,
+    /// When the kernel's neighbour table last had a part in sending a packet of this entry, in units
+    /// of [`limits::SHOWN_UNIT_S`](crate::limits::SHOWN_UNIT_S): enough of the monotonic clock to
+    /// tell a minute from another.
+    pub shown: u8,
     /// Tells this flow from an earlier one with the same key.
     pub id: u32,
     /// One of [`life`], in the client's direction; zero in the other.

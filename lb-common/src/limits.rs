@@ -111,6 +111,12 @@ pub const UDP_TWO_WAY_PRESSED_S: u32 = 5;
 /// store, and its next hop is believed: a change of routes or neighbours is followed within it.
 pub const FLOW_REFRESH_MS: u32 = 250;
 
+/// After so many units of so many seconds, XDP leaves a packet of a flow to tc: half a minute, which
+/// is for how long Linux takes a neighbour for reachable without having heard of it.
+pub const SHOWN_UNITS: u8 = 8;
+/// See [`SHOWN_UNITS`].
+pub const SHOWN_UNIT_S: u32 = 4;
+
 /// Default of `sessionAffinityConfig.clientIP.timeoutSeconds`, as Kubernetes documents it.
 pub const AFFINITY_TIMEOUT_DEFAULT_S: u32 = 10_800;
 /// The longest affinity timeout that Kubernetes admits.

@@ -152,3 +152,21 @@ fn tc_writes_the_same_frame_as_xdp_once_the_way_is_known() {
         assert!(agree);
     }
 }
+
+#[test]
+fn now_and_then_a_packet_goes_by_the_kernels_neighbour_table() {
+    let mut rig = Rig::new();
+    for parties in rig.families() {
+        let packet = known_flow(&mut rig, parties);
+        rig.rest(1);
+        assert_eq!(rig.run(At::Xdp, &packet).fate, Fate::Sent, "not yet");
+        rig.hide();
+        rig.rest(1);
+        let outcome = rig.run(At::Xdp, &packet);
+        assert_eq!((outcome.fate, outcome.bytes), (Fate::Pass, packet.clone()), "for tc");
+        let frame = rig.run(At::TcIngress, &packet).bytes;
+        assert_eq!(frame[..14], packet[..14], "its addresses are the table's to write");
+        rig.rest(1);
+        assert_eq!(rig.run(At::Xdp, &packet).fate, Fate::Sent, "that will do");
+    }
+}

@@ -8,6 +8,7 @@ use lb_common::{
     device::{Device, flags as device_flags},
     flow::{FlowKeyOf, FlowOf, hook::INGRESS, kind as flow_kind},
     frontend::{Frontend, kind},
+    limits,
     run::Run,
     select::{self, FlowIdentity},
     service::flags,
@@ -95,7 +96,7 @@ impl Direction for Fresh {
     {
         let (flow, known) = track::opened::<F>()?;
         if flow.kind == flow_kind::TO_LOCAL {
-            return up(hook, packet, flow);
+            return local(hook, packet, flow);
         }
         let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
         rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
@@ -305,7 +306,7 @@ where
 {
     let flow = entry.flow();
     if flow.kind == flow_kind::TO_LOCAL {
-        return up(hook, packet, flow);
+        return local(hook, packet, flow);
     }
     let hop = flow.hop;
     let longest = hook.longest(packet).ok_or(Fault::Rewrite)?;
@@ -315,6 +316,7 @@ where
             return Err(Fault::Unfinished(Counter::XdpRoute));
         }
     } else {
+        show::<F, H>(entry)?;
         let next_hop = next_hop(hook, packet, flow.source, flow.destination, None)?;
         entry.remember(&route::to_remember(&next_hop, packet));
         asked = Some(next_hop);
@@ -327,18 +329,36 @@ where
     .ok_or(Fault::Rewrite)
 }
 
-/// To a backend on this node: straight to its device, if that is asked for, else to the host's
-/// stack, which knows the way.
+/// Sees to it that the kernel's neighbour table has a part in it now and then. XDP's frames go past
+/// it: nothing would ask again whether a neighbour is still there under its address. So XDP leaves
+/// a packet of each flow to tc, which sends by that table.
 #[inline(always)]
-fn up<F, H>(hook: &mut H, packet: &Parsed<F>, flow: &FlowOf<F>) -> Result<Verdict, Fault>
+fn show<F, H>(entry: Entry<F>) -> Result<(), Fault>
+where
+    F: Tables,
+    H: Hook,
+{
+    let now = track::shown_now(track::seconds());
+    if !H::TC_FOLLOWS {
+        entry.show(now);
+    } else if now.wrapping_sub(entry.flow().shown) >= limits::SHOWN_UNITS {
+        return Err(Fault::Unfinished(Counter::XdpRoute));
+    }
+    Ok(())
+}
+
+/// To a backend on this node: by the host's stack, which knows the way, or straight to its device.
+#[inline(always)]
+fn local<F, H>(hook: &mut H, packet: &Parsed<F>, flow: &FlowOf<F>) -> Result<Verdict, Fault>
 where
     F: Layer3 + FibFamily,
     H: Hook,
 {
-    let Some(next_hop) = direct::device(hook, packet, flow)? else {
+    let Some(known) = direct::device(hook, packet, flow)? else {
         rewrite(hook, packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
         return Ok(Verdict::Local);
     };
+    let next_hop = next_hop(hook, packet, flow.source, flow.destination, Some(known))?;
     rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
     hook.send(&next_hop).ok_or(Fault::Rewrite)
 }

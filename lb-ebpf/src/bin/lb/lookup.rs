@@ -104,6 +104,13 @@ impl<F: Tables> Entry<F> {
         }
     }
 
+    /// Notes when the kernel's neighbour table last had a part in sending a packet of the flow.
+    #[inline(always)]
+    pub fn show(&self, now: u8) {
+        // SAFETY: inside the element; a byte by itself.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.0).shown, now) };
+    }
+
     /// Notes in the client's direction that the backend has answered.
     #[inline(always)]
     pub fn set_answered(&self) {

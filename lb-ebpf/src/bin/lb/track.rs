@@ -9,6 +9,7 @@ use lb_common::{
     backend::BackendRef,
     counter::Counter,
     flow::{FlowKey, FlowKeyOf, FlowOf, Hop, hook, kind, life, state},
+    limits,
 };
 use lb_ebpf::{
     life::{Patience, Sides},
@@ -74,12 +75,12 @@ pub fn prepare<F: Layer3 + Tables>(
         kind: if local { kind::FROM_LOCAL } else { kind::FROM_REMOTE },
         state: 0,
         answered: 0,
-        pad: 0,
+        shown: shown_now(seconds_of(now_ns)),
         id: now_ns as u32,
         life: life::HELD,
         hop: Hop::default(),
         seen_jiffies: helper::jiffies(),
-        seen_s: (now_ns / 1_000_000_000) as u32,
+        seen_s: seconds_of(now_ns),
     };
     room.flow = FlowOf::<F> {
         source: new.source,
@@ -381,5 +382,16 @@ const fn is_first(of: u8) -> bool {
 /// Seconds of the monotonic clock.
 #[inline(always)]
 pub fn seconds() -> u32 {
-    (helper::now_ns() / 1_000_000_000) as u32
+    seconds_of(helper::now_ns())
+}
+
+#[inline(always)]
+const fn seconds_of(now_ns: u64) -> u32 {
+    (now_ns / 1_000_000_000) as u32
+}
+
+/// A time as [`lb_common::flow::Flow::shown`] has it.
+#[inline(always)]
+pub const fn shown_now(seconds: u32) -> u8 {
+    (seconds / limits::SHOWN_UNIT_S) as u8
 }

@@ -182,10 +182,10 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
         Verdict::Pass | Verdict::Local | Verdict::LeaveToTc(_) | Verdict::PutIn(_) => {
             xdp_action::XDP_PASS
         }
+        Verdict::Send(ifindex) if ifindex == frame.ifindex() => xdp_action::XDP_TX,
         // SAFETY: takes two numbers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
-        // SAFETY: takes two numbers.
-        Verdict::Back => unsafe { bpf_redirect(frame.ifindex(), 0) as u32 },
+        Verdict::Back => xdp_action::XDP_TX,
         Verdict::Drop(counter) => {
             trace!(&frame.0, "xdp drop {}", counter.label());
             xdp_action::XDP_DROP

@@ -64,7 +64,7 @@ pub fn run_xdp(program: &Xdp, ifindex: u32, packet: &[u8]) -> Outcome {
     let fate = match action {
         1 => Fate::Dropped,
         2 => Fate::Pass,
-        4 => Fate::Sent,
+        3 | 4 => Fate::Sent,
         other => panic!("XDP action {other}"),
     };
     Outcome { fate, bytes }

@@ -9,7 +9,7 @@ use aya::{
 use lb_common::{
     Family, V4, V6,
     affinity::{Affinity, AffinityKey},
-    flow::{FlowKeyOf, FlowOf},
+    flow::{Flow, FlowKeyOf, FlowOf},
     limits, names,
     pool::{Pool, PoolKey},
 };
@@ -26,8 +26,14 @@ impl Rig {
 
     /// Makes every flow look as if its last packet had been so many seconds ago.
     pub fn rest(&self, seconds: u32) {
-        rest::<V4>(&self.maps.join(names::FLOWS_V4), seconds);
-        rest::<V6>(&self.maps.join(names::FLOWS_V6), seconds);
+        change::<V4>(&self.maps.join(names::FLOWS_V4), |flow| rest(flow, seconds));
+        change::<V6>(&self.maps.join(names::FLOWS_V6), |flow| rest(flow, seconds));
+    }
+
+    /// Makes every flow look as if tc had not sent a packet of it for long.
+    pub fn hide(&self) {
+        change::<V4>(&self.maps.join(names::FLOWS_V4), hide);
+        change::<V6>(&self.maps.join(names::FLOWS_V6), hide);
     }
 
     /// Takes all flows away, as if this were a node that has seen none of them.
@@ -91,17 +97,25 @@ where
     (flows, all)
 }
 
-fn rest<F: Family>(path: &Path, seconds: u32)
+fn change<F: Family>(path: &Path, change: impl Fn(&mut FlowOf<F>))
 where
     FlowKeyOf<F>: Pod,
     FlowOf<F>: Pod,
 {
     let (mut flows, all) = open::<F>(path);
     for (key, mut flow) in all {
-        flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_MS);
-        flow.seen_s = flow.seen_s.wrapping_sub(seconds);
+        change(&mut flow);
         flows.insert(key, flow, 0).unwrap();
     }
+}
+
+fn rest<A>(flow: &mut Flow<A>, seconds: u32) {
+    flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_MS);
+    flow.seen_s = flow.seen_s.wrapping_sub(seconds);
+}
+
+fn hide<A>(flow: &mut Flow<A>) {
+    flow.shown = flow.shown.wrapping_sub(limits::SHOWN_UNITS);
 }
 
 fn forget<F: Family>(path: &Path)
