@@ -1,32 +1,12 @@
-//! Manifests of a cluster with many services, of which the measured ones come last.
+//! Services as a folder of manifests.
 
 use std::{
     fmt::Write as _,
     fs, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
-/// Endpoints of each service that is only there to be there.
-pub const ENDPOINTS: u32 = 4;
-/// Where ClusterIPs and endpoints of those services are counted from.
-const CLUSTER_IPS: u32 = u32::from_be_bytes([10, 96, 16, 0]);
-const PODS: u32 = u32::from_be_bytes([10, 128, 0, 0]);
-
-/// A service that is measured. It has one endpoint, so that both sides of a comparison talk to
-/// the same server.
-pub struct Measured {
-    /// Its name.
-    pub name: &'static str,
-    /// Its ClusterIP.
-    pub cluster_ip: IpAddr,
-    /// Its NodePort.
-    pub node_port: u16,
-    /// The endpoint.
-    pub endpoint: SocketAddr,
-    /// Its node.
-    pub node: &'static str,
-}
+use super::services::{Family, Port, Service};
 
 /// A folder of manifests.
 pub struct Manifests(PathBuf);
@@ -44,54 +24,76 @@ impl Manifests {
         &self.0
     }
 
-    /// Writes so many services in all.
-    pub fn write(&self, services: u32, measured: &[Measured]) -> io::Result<()> {
+    /// Writes these in place of those before.
+    pub fn write(&self, services: &[Service]) -> io::Result<()> {
         let mut text = String::new();
-        for number in 0..services.saturating_sub(measured.len() as u32) {
-            other(&mut text, number);
-        }
-        for service in measured {
-            let Measured { name, cluster_ip, node_port, endpoint, node } = service;
-            document(&mut text, name, &cluster_ip.to_string(), Some(*node_port));
-            endpoints(&mut text, name, endpoint.port(), [(endpoint.ip().to_string(), *node)]);
+        for service in services {
+            document(&mut text, service);
+            slices(&mut text, service);
         }
         fs::write(self.0.join("services.yaml"), text)
     }
 }
 
-fn other(text: &mut String, number: u32) {
-    let name = format!("other-{number:05}");
-    document(text, &name, &Ipv4Addr::from_bits(CLUSTER_IPS + number).to_string(), None);
-    let pods = (number * ENDPOINTS..).take(ENDPOINTS as usize);
-    let pods = pods.map(|pod| (Ipv4Addr::from_bits(PODS + pod).to_string(), "elsewhere"));
-    endpoints(text, &name, 8080, pods);
-}
-
-fn document(text: &mut String, name: &str, cluster_ip: &str, node_port: Option<u16>) {
+fn document(text: &mut String, service: &Service) {
+    let Service { name, cluster_ips, ports, .. } = service;
+    let kind = match ports.iter().any(|port| port.node_port.is_some()) {
+        true => "NodePort",
+        false => "ClusterIP",
+    };
     let _ = write!(
         text,
-        "---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  type: {}\n  \
-         clusterIP: {cluster_ip}\n  ports:\n    - port: 80\n      targetPort: 8080\n",
-        if node_port.is_some() { "NodePort" } else { "ClusterIP" },
+        "---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  type: {kind}\n  \
+         clusterIP: \"{}\"\n  clusterIPs: [",
+        cluster_ips[0],
     );
-    if let Some(port) = node_port {
-        let _ = writeln!(text, "      nodePort: {port}");
+    for (position, address) in cluster_ips.iter().enumerate() {
+        let _ = write!(text, "{}\"{address}\"", if position == 0 { "" } else { ", " });
+    }
+    text.push_str("]\n  ports:\n");
+    for port in ports {
+        let Port { number, node_port, .. } = port;
+        let (name, protocol) = named(port);
+        let _ =
+            writeln!(text, "    - name: {name}\n      port: {number}\n      protocol: {protocol}");
+        if let Some(node_port) = node_port {
+            let _ = writeln!(text, "      nodePort: {node_port}");
+        }
     }
 }
 
-fn endpoints<'a>(
-    text: &mut String,
-    service: &str,
-    port: u16,
-    endpoints: impl IntoIterator<Item = (String, &'a str)>,
-) {
-    let _ = write!(
-        text,
-        "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  \
-         name: {service}-1\n  labels:\n    kubernetes.io/service-name: {service}\n\
-         addressType: IPv4\nports:\n  - port: {port}\n    protocol: TCP\nendpoints:\n",
-    );
-    for (address, node) in endpoints {
-        let _ = writeln!(text, "  - addresses: [{address}]\n    nodeName: {node}");
+/// A slice holds endpoints of one family that are called at the same port.
+fn slices(text: &mut String, service: &Service) {
+    for (family, kind) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
+        let mut rest: Vec<_> = service.endpoints(family).collect();
+        while let Some(first) = rest.first() {
+            let port = first.address.port();
+            let (here, others) = rest.into_iter().partition(|one| one.address.port() == port);
+            rest = others;
+            let here: Vec<_> = here;
+            let name = &service.name;
+            let _ = write!(
+                text,
+                "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  \
+                 name: {name}-{}-{port}\n  labels:\n    kubernetes.io/service-name: {name}\n\
+                 addressType: {kind}\nports:\n",
+                kind.to_lowercase(),
+            );
+            for asked in &service.ports {
+                let (name, protocol) = named(asked);
+                let _ =
+                    writeln!(text, "  - name: {name}\n    port: {port}\n    protocol: {protocol}");
+            }
+            text.push_str("endpoints:\n");
+            for one in here {
+                let (address, node) = (one.address.ip(), one.node);
+                let _ = writeln!(text, "  - addresses: [\"{address}\"]\n    nodeName: {node}");
+            }
+        }
     }
+}
+
+fn named(port: &Port) -> (String, String) {
+    let protocol = port.protocol.name();
+    (format!("{protocol}-{}", port.number), protocol.to_uppercase())
 }

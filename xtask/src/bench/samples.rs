@@ -1,9 +1,9 @@
 //! From samples to what a report says of them: the median, and how far they spread.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What samples come to.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// Half are no larger.
     pub median: f64,
@@ -47,7 +47,7 @@ fn percentile_from_above(samples: &[f64], percent: usize) -> f64 {
 }
 
 /// Two kinds of samples that were taken in turn.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Comparison {
     /// Of the baseline.
     pub baseline: Summary,

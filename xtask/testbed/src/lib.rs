@@ -55,5 +55,6 @@ pub use rights::require as require_rights;
 pub use run::sweep;
 pub use statistics::even_spread_p;
 pub use worker::{
-    Amount, Answer, Container, Exchange, Latency, Place, Probe, Report, Serve, Transport, Volume,
+    Amount, Answer, Container, Exchange, Latency, Load, Loaded, Pattern, Place, Probe, Report,
+    Serve, Transport, Volume,
 };

@@ -12,7 +12,9 @@ use std::{
 
 use crate::{
     error::{During, Error, Result},
-    worker::{self, Container, Line, Order, Place, Probe, Report, Serve, Task},
+    worker::{
+        self, Container, Line, Load, Loaded, Order, Place, Probe, Report, Respond, Serve, Task,
+    },
 };
 
 /// Name of this crate's own binary.
@@ -62,6 +64,22 @@ impl Launcher {
     pub fn start_probe(&self, place: &Place, probe: &Probe) -> Result<RunningProbe> {
         let what = format!("client of {}", probe.to);
         self.start(what, place, Task::Probe(probe.clone())).map(RunningProbe)
+    }
+
+    /// Starts a server for measurements and waits until it answers.
+    pub fn respond(&self, place: &Place, respond: &Respond) -> Result<Worker> {
+        let what = format!("server {}", respond.name);
+        self.start(what, place, Task::Respond(respond.clone()))
+    }
+
+    /// Has a client measure, and waits for its result.
+    pub fn load(&self, place: &Place, load: &Load) -> Result<Loaded> {
+        let what = format!("client of {}", load.to);
+        let mut worker = self.start(what, place, Task::Load(load.clone()))?;
+        match worker.line()? {
+            Line::Loaded(loaded) => Ok(loaded),
+            line => Err(worker.unexpected(line)),
+        }
     }
 
     /// A command that runs a program in a place; the caller says what becomes of its input and
@@ -126,8 +144,15 @@ impl Worker {
     fn expect_ready(&mut self) -> Result<()> {
         match self.line()? {
             Line::Ready => Ok(()),
-            Line::Report(_) => Err(self.failure("reported before it began")),
-            Line::Failed(message) => Err(self.failure(&message)),
+            line => Err(self.unexpected(line)),
+        }
+    }
+
+    fn unexpected(&self, line: Line) -> Error {
+        match line {
+            Line::Ready => self.failure("began twice"),
+            Line::Report(_) | Line::Loaded(_) => self.failure("has a result nobody asked for"),
+            Line::Failed(message) => self.failure(&message),
         }
     }
 
@@ -175,8 +200,7 @@ impl RunningProbe {
     pub fn report(mut self) -> Result<Report> {
         match self.0.line()? {
             Line::Report(report) => Ok(report),
-            Line::Ready => Err(self.0.failure("began twice")),
-            Line::Failed(message) => Err(self.0.failure(&message)),
+            line => Err(self.0.unexpected(line)),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     pins::Pins,
     process::{Launcher, RunningProbe, Worker},
     run::{RunFolder, RunName},
-    worker::{Place, Probe, Report, Serve},
+    worker::{Load, Loaded, Place, Probe, Report, Respond, Serve},
 };
 
 /// The name of the client's place.
@@ -188,6 +188,18 @@ impl Cluster {
     /// Starts a client in a place.
     pub fn start_probe(&self, name: &str, probe: &Probe) -> Result<RunningProbe> {
         self.launcher.start_probe(&self.place(name)?, probe)
+    }
+
+    /// Starts a server for measurements in a place, on all its addresses.
+    pub fn respond(&self, name: &str, ports: &[u16]) -> Result<Worker> {
+        let machine = self.machine(name)?;
+        let (addresses, ports) = (machine.addresses.clone(), ports.into());
+        self.launcher.respond(&machine.place(), &Respond { name: name.into(), addresses, ports })
+    }
+
+    /// Has a client measure from a place.
+    pub fn load(&self, name: &str, load: &Load) -> Result<Loaded> {
+        self.launcher.load(&self.place(name)?, load)
     }
 
     /// Starts an agent on a node and waits until it has programmed the kernel.

@@ -9,9 +9,11 @@
 
 mod container;
 mod http;
+mod load;
 mod order;
 mod probe;
 mod report;
+mod respond;
 mod seen;
 mod serve;
 mod transport;
@@ -26,8 +28,8 @@ use std::{
 use nix::sys::{prctl::set_pdeathsig, signal::Signal};
 
 pub use container::{Container, Volume};
-pub use order::{Amount, Order, Place, Probe, Serve, Task, Transport};
-pub use report::{Answer, Exchange, Latency, Report};
+pub use order::{Amount, Load, Order, Pattern, Place, Probe, Respond, Serve, Task, Transport};
+pub use report::{Answer, Exchange, Latency, Loaded, Report};
 pub use seen::Seen;
 
 use crate::{
@@ -46,6 +48,8 @@ pub(crate) enum Line {
     Ready,
     /// A client's result.
     Report(Report),
+    /// The result of a client that measures.
+    Loaded(Loaded),
     /// It could not do its work.
     Failed(String),
 }
@@ -73,6 +77,8 @@ fn obey(order: &str) -> Result<()> {
     match order.task {
         Task::Serve(serve) => serve::serve(&serve),
         Task::Probe(probe) => tell(&Line::Report(probe::probe(&probe)?)),
+        Task::Respond(respond) => respond::respond(&respond),
+        Task::Load(load) => tell(&Line::Loaded(load::load(&load)?)),
         Task::Run { program, arguments, container: None } => Err(run(&program, &arguments)),
         Task::Run { program, arguments, container: Some(container) } => {
             Err(container.run(&program, &arguments))

@@ -38,6 +38,10 @@ pub enum Task {
     Serve(Serve),
     /// Makes requests and reports who answered.
     Probe(Probe),
+    /// Answers a client that measures until it is killed.
+    Respond(Respond),
+    /// Makes as many requests as it can and reports how many that were.
+    Load(Load),
     /// Becomes another program.
     Run {
         /// The program.
@@ -62,6 +66,45 @@ pub struct Serve {
     pub tcp: Vec<u16>,
     /// UDP ports.
     pub udp: Vec<u16>,
+}
+
+/// A server for measurements, which answers TCP and UDP with its name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Respond {
+    /// Who it says it is.
+    pub name: String,
+    /// Addresses to answer on.
+    pub addresses: Vec<IpAddr>,
+    /// Ports of both.
+    pub ports: Vec<u16>,
+}
+
+/// A client that measures. It gives up at the first request that fails.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Load {
+    /// Whom to call.
+    pub to: SocketAddr,
+    /// How.
+    pub pattern: Pattern,
+    /// Who must answer.
+    pub expected: String,
+    /// Requests under way at a time, each on a thread of its own.
+    pub concurrency: u32,
+    /// For how long.
+    pub length: Duration,
+}
+
+/// What a client that measures repeats.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Pattern {
+    /// Connect, request, response, close.
+    Connect,
+    /// Request and response, over one connection.
+    KeepAlive,
+    /// Request and response over UDP, with a new socket each.
+    Datagram,
+    /// Nothing: one answer that does not end.
+    Bulk,
 }
 
 /// How a client talks.

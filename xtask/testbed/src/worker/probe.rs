@@ -94,7 +94,7 @@ fn exchanges(order: &Probe, progress: &Progress) -> Result<Tally> {
 
 /// The name of the error number, as everybody knows it. A wait that ended without an answer is
 /// ETIMEDOUT, whichever call waited.
-fn error_name(error: &io::Error) -> String {
+pub(super) fn error_name(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "ETIMEDOUT".into(),
         kind => match error.raw_os_error() {

@@ -55,6 +55,19 @@ pub struct Latency {
     pub max_us: f64,
 }
 
+/// What a client that measures has done.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Requests.
+    pub answered: u64,
+    /// Bytes of answers that do not end.
+    pub bytes: u64,
+    /// How long all of it took.
+    pub elapsed: Duration,
+    /// How long a request took.
+    pub latency: Latency,
+}
+
 /// One exchange.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Exchange {
@@ -169,7 +182,7 @@ impl Tally {
 
 impl Latency {
     /// Of times in ascending order.
-    fn of(sorted_ns: &[u64]) -> Self {
+    pub(super) fn of(sorted_ns: &[u64]) -> Self {
         let at = |percent: usize| {
             let rank = (sorted_ns.len() * percent).div_ceil(100).max(1);
             sorted_ns.get(rank - 1).map_or(0.0, |ns| *ns as f64 / 1000.0)

@@ -4,8 +4,15 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod leftovers;
+mod peers;
 mod reach;
 mod workers;
+
+// Those of the bench, which as a part of a program nobody can depend on.
+#[path = "../../../src/bench/peers/mod.rs"]
+mod rule_sets;
+#[path = "../../../src/bench/services.rs"]
+mod services;
 
 use lb_testbed::{Cluster, Families, Launcher};
 

@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, process::Stdio, thread, time::Duration};
 
-use lb_testbed::{Families, Probe, Transport};
+use lb_testbed::{Families, Load, Pattern, Probe, Transport};
 
 use crate::two_nodes;
 
@@ -133,5 +133,39 @@ fn pods_that_come_and_go_do_not_disturb_the_others() {
         let report = probe.stop().expect("a report");
         assert_eq!(report.failed(), 0, "{:?}", report.errors);
         assert!(report.latency.max_us < 900_000.0, "{:?}", report.latency);
+    }
+}
+
+fn load(to: &str, pattern: Pattern, expected: &str) -> Load {
+    let (expected, length) = (expected.to_owned(), Duration::from_millis(100));
+    Load { to: target(to), pattern, expected, concurrency: 3, length }
+}
+
+#[test]
+fn a_client_that_measures_is_answered_again_and_again() {
+    let cluster = two_nodes(Families::Both);
+    let _server = cluster.respond("b", &[PORT]).expect("a server");
+    for address in ["10.244.2.2", "fd00:244:2::2"] {
+        for pattern in [Pattern::Connect, Pattern::KeepAlive, Pattern::Datagram, Pattern::Bulk] {
+            let load = load(address, pattern, "b");
+            let found = cluster.load("a", &load).expect("a result");
+            assert!(found.elapsed >= load.length, "{pattern:?}: {found:?}");
+            let bulk = pattern == Pattern::Bulk;
+            assert_eq!((found.answered > 10, found.bytes > 1 << 20), (!bulk, bulk), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_measures_takes_no_answer_but_the_expected() {
+    let cluster = two_nodes(Families::V4);
+    let _server = cluster.respond("b", &[PORT]).expect("a server");
+    for pattern in [Pattern::Connect, Pattern::KeepAlive, Pattern::Datagram, Pattern::Bulk] {
+        for (to, expected, words) in
+            [("10.244.2.2", "a", "InvalidData"), ("10.244.1.2", "b", "ECONNREFUSED")]
+        {
+            let said = cluster.load("a", &load(to, pattern, expected)).expect_err("no result");
+            assert!(said.to_string().contains(words), "{pattern:?}: {said}");
+        }
     }
 }
