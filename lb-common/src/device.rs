@@ -18,7 +18,7 @@ pub struct Device {
 
 /// Flags of a [`Device`].
 pub mod flags {
-    /// XDP runs here natively, so XDP may also send a frame out here.
+    /// XDP may send a frame out here: it runs here natively, or somebody is there to take frames.
     pub const XDP: u32 = 1 << 0;
     /// Pods are behind it: who sends here is inside the cluster, and what leaves here is delivered
     /// through the host's stack (`--pod-interfaces`).

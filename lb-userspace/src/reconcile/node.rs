@@ -69,8 +69,12 @@ impl NodeRows {
             rows.devices.insert(*ifindex, row);
         }
         for (ifindex, side) in net.pods.iter().filter(|_| direct) {
-            let peer = if *side == PodSide::Veth { device::flags::PEER } else { 0 };
-            rows.devices.entry(*ifindex).or_default().flags |= device::flags::DIRECT | peer;
+            let how = match side {
+                PodSide::Bridge => 0,
+                PodSide::Veth { takes_frames: false } => device::flags::PEER,
+                PodSide::Veth { takes_frames: true } => device::flags::PEER | device::flags::XDP,
+            };
+            rows.devices.entry(*ifindex).or_default().flags |= device::flags::DIRECT | how;
         }
         for address in net.addresses.keys() {
             let open = admitted.admit(*address, primary.contains(address));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lb_testbed::{Agent, CLIENT, Families, Probe};
+use lb_testbed::{Agent, CLIENT, Families, Feature, Probe, Transport};
 
 use crate::stage::{MAIN, Stage, inspect, service, until};
 
@@ -57,9 +57,13 @@ fn set_apart(stage: &Stage, pod: &str) {
 }
 
 fn handed_over(agent: &Agent) -> u64 {
+    counted(agent, "direct_delivery")
+}
+
+fn counted(agent: &Agent, counter: &str) -> u64 {
     let counters = inspect(agent, "status")["counters"].clone();
     let mut rows = counters.as_array().unwrap().iter();
-    let row = rows.find(|row| row["counter"] == "direct_delivery").unwrap();
+    let row = rows.find(|row| row["counter"] == counter).unwrap();
     row["value"].as_u64().unwrap()
 }
 
@@ -149,4 +153,38 @@ fn a_pod_that_comes_later_and_one_whose_link_is_narrow_are_served() {
         .unwrap();
     let (handed, _) = check(&stage, &agent, "later", &probe.clone().download_bytes(MEGABYTE));
     assert!(handed >= REQUESTS);
+}
+
+/// XDP brings what a pod takes, from a client whose checksums are complete, and leaves the rest to
+/// tc: which of the two it is changes while the agent runs.
+#[test]
+fn xdp_hands_over_to_pods_that_take_frames() {
+    let stage = stage();
+    let place = |name: &str| stage.cluster.netns(name).unwrap();
+    place(CLIENT).set_feature("eth0", Feature::TransmitChecksum, false).unwrap();
+    let takes_frames =
+        |on| place("apart").set_feature("eth0", Feature::ReceiveMerging, on).unwrap();
+    let agent = stage.start_with("node1", &["--direct-delivery", "--xdp", "native"]);
+    let (_, http, dns, _) = PODS[1];
+    for is_v4 in [true, false] {
+        let node = stage.address("node1", is_v4).unwrap();
+        for probe in [Probe::tcp((node, http).into()), Probe::udp((node, dns).into())] {
+            let probe = probe.requests(REQUESTS);
+            // On the way back datagrams may be lost until the agent knows, and segments are sent anew.
+            let back = (probe.transport == Transport::Tcp).then_some(false);
+            for by_xdp in [false, true].into_iter().chain(back) {
+                takes_frames(by_xdp);
+                let settled = || {
+                    let left = counted(&agent, "xdp_route");
+                    let (handed, _) = check(&stage, &agent, "apart", &probe);
+                    let left = counted(&agent, "xdp_route") - left;
+                    handed >= REQUESTS && if by_xdp { left == 0 } else { left >= REQUESTS }
+                };
+                until(settled).unwrap_or_else(|| panic!("{:?} {by_xdp}", probe.transport));
+            }
+        }
+        takes_frames(true);
+        let large = Probe::tcp((node, http).into()).download_bytes(10 * MEGABYTE).requests(2);
+        check(&stage, &agent, "apart", &large);
+    }
 }

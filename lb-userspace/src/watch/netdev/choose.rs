@@ -40,6 +40,8 @@ pub struct Link {
     pub vlan_of: Option<u32>,
     /// What it belongs to, its other end as a rule, is in another network namespace.
     pub reaches_out: bool,
+    /// XDP may send frames out of it: somebody is there to take them.
+    pub takes_frames: bool,
 }
 
 /// An address of a link.
@@ -140,7 +142,10 @@ pub enum PodSide {
     /// A bridge.
     Bridge,
     /// One end of a veth pair, the other one in another network namespace.
-    Veth,
+    Veth {
+        /// XDP may send frames out of it.
+        takes_frames: bool,
+    },
 }
 
 impl PodSide {
@@ -149,7 +154,9 @@ impl PodSide {
     fn of(link: &Link) -> Option<Self> {
         match link.kind.as_deref() {
             Some("bridge") if link.ethernet && !link.port => Some(Self::Bridge),
-            Some("veth") if link.reaches_out && !link.port => Some(Self::Veth),
+            Some("veth") if link.reaches_out && !link.port => {
+                Some(Self::Veth { takes_frames: link.takes_frames })
+            }
             _ => None,
         }
     }

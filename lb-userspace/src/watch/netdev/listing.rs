@@ -1,5 +1,7 @@
 //! Asking the kernel for its links, addresses and routes.
 
+use std::collections::BTreeSet;
+
 use futures_util::TryStreamExt;
 use rtnetlink::{
     Handle,
@@ -11,7 +13,10 @@ use rtnetlink::{
     },
 };
 
-use super::choose::{Address, Link, Listing, Route};
+use super::{
+    choose::{Address, Link, Listing, Route},
+    frames,
+};
 use crate::{
     model::IpFamily,
     watch::error::WatchError::{self, Dump, Netlink},
@@ -30,6 +35,7 @@ pub(super) async fn list() -> Result<Listing, WatchError> {
 
 async fn ask(handle: &Handle) -> Result<Listing, WatchError> {
     let failed = |what| move |source| Dump { what, source };
+    let takers = frames::takers().await;
     let links: Vec<_> =
         handle.link().get().execute().try_collect().await.map_err(failed("links"))?;
     let addresses: Vec<_> =
@@ -41,13 +47,13 @@ async fn ask(handle: &Handle) -> Result<Listing, WatchError> {
         routes.extend(ways_out(&message));
     }
     Ok(Listing {
-        links: links.iter().map(link).collect(),
+        links: links.iter().map(|message| link(message, &takers)).collect(),
         addresses: addresses.iter().filter_map(address).collect(),
         routes,
     })
 }
 
-fn link(message: &LinkMessage) -> Link {
+fn link(message: &LinkMessage, takers: &BTreeSet<u32>) -> Link {
     let mut link = Link {
         index: message.header.index,
         name: String::new(),
@@ -58,6 +64,7 @@ fn link(message: &LinkMessage) -> Link {
         port: false,
         vlan_of: None,
         reaches_out: false,
+        takes_frames: takers.contains(&message.header.index),
     };
     let mut below = None;
     for attribute in &message.attributes {

@@ -6,6 +6,7 @@
 //! belong to the namespace of the thread that opens them, which is the agent's.
 
 mod choose;
+mod frames;
 mod listing;
 
 pub use choose::{
@@ -45,6 +46,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct NetSource {
     selection: Selection,
     socket: TokioSocket,
+    frames: frames::Changes,
     values: watch::Sender<NodeNet>,
     /// What was complained about in the log.
     reported: BTreeSet<Rejection>,
@@ -61,8 +63,9 @@ impl NetSource {
         // Subscribe before listing: what changes in between is listed twice, not missed.
         let socket = subscribe()
             .map_err(|source| WatchError::Netlink { operation: "subscribe to changes", source })?;
+        let frames = frames::Changes::subscribe().await;
         let (values, receiver) = watch::channel(read(&selection).await?);
-        let mut source = Self { selection, socket, values, reported: BTreeSet::new() };
+        let mut source = Self { selection, socket, frames, values, reported: BTreeSet::new() };
         source.report();
         Ok((source, receiver))
     }
@@ -73,12 +76,15 @@ impl NetSource {
     /// The socket of notifications fails.
     pub async fn run(mut self) -> Result<(), WatchError> {
         let failed = |source| WatchError::Netlink { operation: "receive notifications", source };
-        let mut bytes = Vec::with_capacity(NOTIFICATION_BYTES);
+        let room = || Vec::with_capacity(NOTIFICATION_BYTES);
+        let (mut bytes, mut of_frames) = (room(), room());
         loop {
             bytes.clear();
+            of_frames.clear();
             tokio::select! {
                 () = self.values.closed() => return Ok(()),
                 received = self.socket.recv(&mut bytes) => told(received).map_err(failed)?,
+                received = self.frames.next(&mut of_frames) => told(received).map_err(failed)?,
             }
             self.drain(&mut bytes).map_err(failed)?;
             let start = Instant::now();

@@ -89,11 +89,16 @@ impl Rig {
         let planner = Planner::new(Capacities::default());
         let maps = pins.maps();
         let mut rig = Self { programs, tables, planner, maps, ifindex, _servers: servers, cluster };
-        rig.describe_node();
+        rig.describe_node(0);
         rig
     }
 
-    fn describe_node(&mut self) {
+    /// From now on the pods' bridge is one that takes XDP frames.
+    pub fn let_pods_take_frames(&mut self) {
+        self.describe_node(lb_common::device::flags::XDP);
+    }
+
+    fn describe_node(&mut self, of_pods: u32) {
         let addresses = self.node_addresses();
         let flags = node_address::NODE_PORTS;
         let addresses: BTreeMap<_, _> =
@@ -107,7 +112,8 @@ impl Rig {
         // The bridge that the pods are on, for whom packets are handed to.
         let node = self.cluster.netns(NODE).unwrap();
         let bridge = inside(node, || nix::net::if_::if_nametoindex("cni0").unwrap());
-        let direct = Device { flags: lb_common::device::flags::DIRECT, ..Device::default() };
+        let flags = lb_common::device::flags::DIRECT | of_pods;
+        let direct = Device { flags, ..Device::default() };
         let devices = BTreeMap::from([(self.ifindex, device), (bridge, direct)]);
         let plan = self.planner.plan_node(&addresses, &devices);
         self.perform(plan);
