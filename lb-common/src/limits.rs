@@ -89,6 +89,9 @@ pub const TCP_HALF_CLOSED_S: u32 = 3_600;
 pub const TCP_CLOSED_S: u32 = 60;
 /// A side has reset the connection. As conntrack's CLOSE.
 pub const TCP_RESET_S: u32 = 10;
+/// An SCTP association. Heartbeats come every 30 seconds unless they are switched off; who did so is
+/// given as long as half a TCP connection. All else about associations is as for connections.
+pub const SCTP_IDLE_S: u32 = 3_600;
 /// Nobody has answered. As conntrack's UDP timeout.
 pub const UDP_ONE_WAY_S: u32 = 30;
 /// As conntrack's UDP stream timeout, and the least that RFC 4787 admits.

@@ -1,4 +1,5 @@
-//! Answers made of the packet they answer: a TCP reset, and ICMP errors about it.
+//! Answers made of the packet they answer: a TCP reset, and ICMP errors about it. SCTP's ABORT is in
+//! [`sctp`](crate::sctp).
 //!
 //! What is here fills the headers in; making the packet shorter or longer is the hook's.
 
@@ -8,13 +9,13 @@ use crate::{
     csum::{self, Sum},
     icmp::{HEADER, HOP_LIMIT, Icmp},
     packet::Packet,
-    parse::{ACK, ETHERNET, FIN, Layer3, Parsed, RST, SYN, TCP, join},
+    parse::{ACK, ETHERNET, FIN, Layer3, Parsed, RST, SCTP, SYN, TCP, join},
 };
 
 /// What is said about a packet to who sent it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// Nobody is there: a TCP reset, or ICMP "port unreachable".
+    /// Nobody is there: a TCP reset, an SCTP ABORT, or ICMP "port unreachable".
     Refuse,
     /// It does not fit the next link, which takes so many bytes.
     TooBig(u16),
@@ -142,8 +143,9 @@ pub fn protocol<F: Header>(packet: &Parsed<F>, answer: Answer) -> Option<u8> {
         return None;
     }
     match answer {
-        Answer::Refuse if packet.is_tcp() && packet.tcp_flags & RST != 0 => None,
+        Answer::Refuse if packet.is_connected() && packet.flags & RST != 0 => None,
         Answer::Refuse if packet.is_tcp() => Some(TCP),
+        Answer::Refuse if packet.is_sctp() => Some(SCTP),
         _ => Some(F::PROTOCOL),
     }
 }
@@ -165,10 +167,10 @@ pub fn is_for_one<P: Packet + ?Sized>(packet: &P) -> bool {
 /// acknowledgement, flags.
 #[inline(always)]
 fn reset_numbers<F: Layer3>(segment: &Parsed<F>, [sequence, ack]: [u32; 2], data: u32) -> [u32; 3] {
-    if segment.tcp_flags & ACK != 0 {
+    if segment.flags & ACK != 0 {
         return [ack, 0, RST.into()];
     }
-    let counted = |flag: u8| u32::from(segment.tcp_flags & flag != 0);
+    let counted = |flag: u8| u32::from(segment.flags & flag != 0);
     let next = u32::from_be(sequence).wrapping_add(data + counted(SYN) + counted(FIN));
     [0, next.to_be(), (RST | ACK).into()]
 }

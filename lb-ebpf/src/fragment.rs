@@ -135,7 +135,7 @@ fn without_ports<F: Layer3>(
         source_port: Be16::ZERO,
         destination_port: Be16::ZERO,
         protocol,
-        tcp_flags: 0,
+        flags: 0,
         ttl,
         tos,
         length,

@@ -2,7 +2,7 @@
 //! answering echo requests.
 //!
 //! An error quotes the packet it is about: network header and at least 8 bytes behind it, so the
-//! ports always, UDP's checksum always, and TCP's only if the sender was generous.
+//! ports always, UDP's checksum always, and TCP's or SCTP's only if the sender was generous.
 
 use lb_common::{Be16, Be32, V4, V6};
 
@@ -10,8 +10,9 @@ use crate::{
     csum::Sum,
     fragment::{FRAGMENT_HEADER, FRAGMENT_HEADER_LENGTH},
     packet::{L3, L4, L4Checksum, Packet},
-    parse::{ETHERNET, Layer3, Parsed, TCP, UDP, first_half, is_ours, join, second_half},
+    parse::{ETHERNET, Layer3, Parsed, SCTP, TCP, UDP, first_half, is_ours, join, second_half},
     rewrite::{Rewrite, difference},
+    sctp::{self, CHECKSUM},
 };
 
 /// Length of an ICMP header, up to where an error quotes.
@@ -49,7 +50,8 @@ pub trait Icmp: Layer3 {
     where
         Self: Sized;
 
-    /// Reads what an error quotes at `l3`. `None`: no TCP or UDP, or a later fragment of it.
+    /// Reads what an error quotes at `l3`. `None`: no protocol of ours, or a later fragment of
+    /// it.
     fn quoted<P: Packet + ?Sized>(packet: &P, l3: L3) -> Option<Parsed<Self>>
     where
         Self: Sized;
@@ -155,7 +157,7 @@ fn network_v4<P: Packet + ?Sized>(packet: &P, l3: L3) -> Option<(Parsed<V4>, u16
         source_port: Be16::ZERO,
         destination_port: Be16::ZERO,
         protocol,
-        tcp_flags: 0,
+        flags: 0,
         ttl,
         tos,
         length: u16::from_be(second_half(start)),
@@ -181,7 +183,7 @@ fn network_v6<P: Packet + ?Sized>(packet: &P, l3: L3) -> Option<Parsed<V6>> {
         source_port: Be16::ZERO,
         destination_port: Be16::ZERO,
         protocol,
-        tcp_flags: 0,
+        flags: 0,
         ttl,
         tos: version_class << 4 | class_label >> 4,
         length: u16::from_be(first_half(length_next_hop)).wrapping_add(LENGTH as u16),
@@ -267,6 +269,11 @@ fn quote<F: Icmp, P: Packet + ?Sized>(
 
     let within = match quoted.protocol {
         UDP => 6,
+        SCTP if reaches(error, quoted, CHECKSUM + 4) => {
+            let [old, new] = sctp::checksum(packet, quoted, [ports_before, ports_after])?;
+            packet.set_words(quoted.l4.0 + CHECKSUM, [new])?;
+            return Some(change.replace(old, new));
+        }
         TCP if reaches(error, quoted, 16 + 2) => 16,
         _ => return Some(change),
     };

@@ -4,6 +4,7 @@
 #![no_std]
 
 pub mod answer;
+pub mod crc32c;
 pub mod csum;
 pub mod fragment;
 pub mod icmp;
@@ -11,4 +12,5 @@ pub mod life;
 pub mod packet;
 pub mod parse;
 pub mod rewrite;
+pub mod sctp;
 pub mod verdict;

@@ -37,7 +37,7 @@ impl Sides {
     /// Whether the client has shown that it is there: a flood of first packets does not.
     #[inline(always)]
     pub const fn confirmed(self) -> bool {
-        if self.protocol == Protocol::Tcp as u8 {
+        if self.is_connected() {
             self.client & CONFIRMED != 0
         } else {
             self.backend & ANSWERED != 0
@@ -54,8 +54,8 @@ impl Sides {
     /// After how many seconds of silence the flow is over.
     #[inline(always)]
     pub const fn timeout_s(self, patience: Patience) -> u32 {
-        let (full, pressed) = if self.protocol == Protocol::Tcp as u8 {
-            self.tcp()
+        let (full, pressed) = if self.is_connected() {
+            self.connected()
         } else if self.backend & ANSWERED != 0 {
             (limits::UDP_TWO_WAY_S, limits::UDP_TWO_WAY_PRESSED_S)
         } else {
@@ -67,8 +67,14 @@ impl Sides {
         }
     }
 
+    /// SCTP's associations come and go as TCP's connections do.
     #[inline(always)]
-    const fn tcp(self) -> (u32, u32) {
+    const fn is_connected(self) -> bool {
+        self.protocol != Protocol::Udp as u8
+    }
+
+    #[inline(always)]
+    const fn connected(self) -> (u32, u32) {
         let either = self.client | self.backend;
         if either & RST != 0 {
             (limits::TCP_RESET_S, limits::TCP_CLOSED_PRESSED_S)
@@ -79,6 +85,8 @@ impl Sides {
         } else if either & FIN != 0 {
             // Half a connection is a connection: nobody else's need ends it.
             (limits::TCP_HALF_CLOSED_S, limits::TCP_HALF_CLOSED_S)
+        } else if self.protocol == Protocol::Sctp as u8 {
+            (limits::SCTP_IDLE_S, limits::SCTP_IDLE_S)
         } else {
             (limits::TCP_IDLE_S, limits::TCP_IDLE_S)
         }
@@ -91,6 +99,7 @@ mod tests {
 
     const TCP: u8 = Protocol::Tcp as u8;
     const UDP: u8 = Protocol::Udp as u8;
+    const SCTP: u8 = Protocol::Sctp as u8;
 
     #[track_caller]
     fn check(protocol: u8, client: u8, backend: u8, expected: (u32, u32)) {
@@ -109,6 +118,10 @@ mod tests {
         check(TCP, CONFIRMED | FIN, ANSWERED | FIN, (60, 2));
         check(TCP, CONFIRMED | RST, ANSWERED, (10, 2));
         check(TCP, 0, ANSWERED | RST, (10, 2));
+        check(SCTP, 0, ANSWERED, (60, 4));
+        check(SCTP, CONFIRMED, ANSWERED, (3_600, 3_600));
+        check(SCTP, CONFIRMED | FIN, ANSWERED | FIN, (60, 2));
+        check(SCTP, CONFIRMED | RST, ANSWERED, (10, 2));
         check(UDP, 0, 0, (30, 2));
         check(UDP, 0, ANSWERED, (120, 5));
     }
@@ -134,6 +147,8 @@ mod tests {
         }
         check(TCP, 0, ANSWERED, false);
         check(TCP, CONFIRMED, ANSWERED, true);
+        check(SCTP, 0, ANSWERED, false);
+        check(SCTP, CONFIRMED, ANSWERED, true);
         check(UDP, 0, 0, false);
         check(UDP, 0, ANSWERED, true);
     }

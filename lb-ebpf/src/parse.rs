@@ -9,6 +9,7 @@ use crate::{
     csum::{self, Sum},
     fragment::{FRAGMENT_HEADER, FRAGMENT_HEADER_LENGTH},
     packet::{L3, L4, L4Checksum, Packet},
+    sctp,
 };
 
 /// Where the network header stands: behind an Ethernet header without tags.
@@ -16,6 +17,7 @@ pub const ETHERNET: L3 = L3(14);
 
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
+pub(crate) const SCTP: u8 = 132;
 
 /// TCP's FIN.
 pub const FIN: u8 = 1 << 0;
@@ -50,7 +52,7 @@ pub fn network<P: Packet + ?Sized>(packet: &P) -> Network {
     }
 }
 
-/// A TCP or UDP packet, or the first fragment of one. Later fragments and ICMP messages are put in
+/// A packet of TCP, UDP or SCTP, or the first fragment of one. Later fragments and ICMP messages are put in
 /// this shape too, without ports: by [`fragment`](crate::fragment) and [`icmp`](crate::icmp).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parsed<F: Family> {
@@ -62,10 +64,10 @@ pub struct Parsed<F: Family> {
     pub source_port: Be16,
     /// Destination port.
     pub destination_port: Be16,
-    /// IANA number: TCP or UDP.
+    /// IANA number: TCP, UDP or SCTP.
     pub protocol: u8,
-    /// TCP's flags; none for UDP.
-    pub tcp_flags: u8,
+    /// TCP's flags, or what an SCTP chunk says in them; none for UDP.
+    pub flags: u8,
     /// Time to live, hop limit.
     pub ttl: u8,
     /// Type of service, traffic class.
@@ -76,7 +78,7 @@ pub struct Parsed<F: Family> {
     pub l3: L3,
     /// Where the transport header stands.
     pub l4: L4,
-    /// The transport checksum as it stands.
+    /// The transport checksum as it stands; for SCTP, zero if that is and something else if not.
     pub checksum: u16,
     /// Whether there is a transport header; a later fragment has none.
     pub has_transport: bool,
@@ -103,27 +105,39 @@ impl<F: Layer3> Parsed<F> {
         self.protocol == TCP
     }
 
-    /// Whether this is TCP's first packet of a connection.
+    /// Whether this is SCTP.
+    #[inline(always)]
+    pub const fn is_sctp(&self) -> bool {
+        self.protocol == SCTP
+    }
+
+    /// Whether the packet belongs to a connection or association, that begins and ends.
+    #[inline(always)]
+    pub const fn is_connected(&self) -> bool {
+        self.protocol != UDP
+    }
+
+    /// Whether this is the first packet of a connection.
     #[inline(always)]
     pub const fn opens_connection(&self) -> bool {
-        self.tcp_flags & (SYN | ACK | RST) == SYN
+        self.flags & (SYN | ACK | RST) == SYN
     }
 
-    /// Whether this is TCP's answer to the first packet of a connection.
+    /// Whether this is the answer to the first packet of a connection.
     #[inline(always)]
     pub const fn accepts_connection(&self) -> bool {
-        self.tcp_flags & (SYN | ACK | RST) == SYN | ACK
+        self.flags & (SYN | ACK | RST) == SYN | ACK
     }
 
-    /// What of [`lb_common::flow::state`] this says about the end of a TCP connection.
+    /// What of [`lb_common::flow::state`] this says about the end of a connection.
     #[inline(always)]
     pub const fn ending(&self) -> u8 {
-        let fin = if self.tcp_flags & FIN != 0 { state::FIN } else { 0 };
-        let rst = if self.tcp_flags & RST != 0 { state::RST } else { 0 };
+        let fin = if self.flags & FIN != 0 { state::FIN } else { 0 };
+        let rst = if self.flags & RST != 0 { state::RST } else { 0 };
         fin | rst
     }
 
-    /// Where the transport checksum stands.
+    /// Where the transport checksum stands, if it is TCP's or UDP's.
     #[inline(always)]
     pub const fn l4_checksum(&self) -> L4Checksum {
         let within = if self.protocol == UDP { 6 } else { 16 };
@@ -132,9 +146,12 @@ impl<F: Layer3> Parsed<F> {
 
     /// Whether the checksum field holds the pseudo-header's sum only, to be completed by the
     /// sender's hardware: so the packets look that another namespace of this machine hands over a
-    /// veth. One full checksum in 65,536 looks the same.
+    /// veth. One full checksum in 65,536 looks the same. For SCTP it is a field of zero.
     #[inline(always)]
     pub fn checksum_is_partial(&self) -> bool {
+        if self.is_sctp() {
+            return self.checksum == 0;
+        }
         let length = self.length.wrapping_sub((self.l4.0 - self.l3.0) as u16);
         let addresses = F::sum(self.source).plus(F::sum(self.destination));
         csum::pseudo_header(addresses, self.protocol, length).fold() == self.checksum
@@ -150,6 +167,12 @@ pub trait Layer3: Family {
     /// Reads network and transport header; `None` for what is not for the balancer: later
     /// fragments, extension headers but a fragment's, other protocols, packets cut short.
     fn parse<P: Packet + ?Sized>(packet: &P, l3: L3) -> Option<Parsed<Self>>
+    where
+        Self: Sized;
+
+    /// How many bytes there are from the transport header on. `None`: in a first fragment, which does
+    /// not say.
+    fn transport_length<P: Packet + ?Sized>(packet: &P, of: &Parsed<Self>) -> Option<u16>
     where
         Self: Sized;
 
@@ -172,10 +195,10 @@ pub trait Layer3: Family {
 /// Whether the balancer knows a transport protocol.
 #[inline(always)]
 pub(crate) const fn is_ours(protocol: u8) -> bool {
-    matches!(protocol, TCP | UDP)
+    matches!(protocol, TCP | UDP | SCTP)
 }
 
-/// Ports, TCP flags and checksum.
+/// Ports, flags and checksum.
 #[inline(always)]
 fn transport<P: Packet + ?Sized>(packet: &P, l4: L4, protocol: u8) -> Option<(u32, u8, u16)> {
     match protocol {
@@ -188,6 +211,7 @@ fn transport<P: Packet + ?Sized>(packet: &P, l4: L4, protocol: u8) -> Option<(u3
             let [ports, length_checksum] = packet.words(l4.0)?;
             Some((ports, 0, second_half(length_checksum)))
         }
+        SCTP => sctp::read(packet, l4),
         _ => None,
     }
 }
@@ -210,14 +234,14 @@ impl Layer3 for V4 {
             return None;
         }
         let l4 = L4(l3.0 + usize::from(version_length & 15) * 4);
-        let (ports, tcp_flags, checksum) = transport(packet, l4, protocol)?;
+        let (ports, flags, checksum) = transport(packet, l4, protocol)?;
         Some(Parsed {
             source: Be32::from_wire(source),
             destination: Be32::from_wire(destination),
             source_port: Be16::from_wire(first_half(ports)),
             destination_port: Be16::from_wire(second_half(ports)),
             protocol,
-            tcp_flags,
+            flags,
             ttl,
             tos,
             length: u16::from_be(second_half(start)),
@@ -226,6 +250,16 @@ impl Layer3 for V4 {
             checksum,
             has_transport: true,
         })
+    }
+
+    #[inline(always)]
+    fn transport_length<P: Packet + ?Sized>(packet: &P, of: &Parsed<Self>) -> Option<u16> {
+        const MORE: u16 = 0x2000_u16.to_be();
+
+        let [start, identity] = packet.words(of.l3.0)?;
+        let whole = second_half(identity) & MORE == 0;
+        let length = u16::from_be(second_half(start));
+        whole.then_some(length.wrapping_sub((of.l4.0 - of.l3.0) as u16))
     }
 
     #[inline(always)]
@@ -280,7 +314,7 @@ impl Layer3 for V6 {
             [protocol, _] = next.to_ne_bytes();
             l4 = L4(l4.0 + FRAGMENT_HEADER_LENGTH);
         }
-        let (ports, tcp_flags, checksum) = transport(packet, l4, protocol)?;
+        let (ports, flags, checksum) = transport(packet, l4, protocol)?;
         let payload = u16::from_be(first_half(length_next_hop));
         Some(Parsed {
             source: [s0, s1, s2, s3].map(Be32::from_wire),
@@ -288,7 +322,7 @@ impl Layer3 for V6 {
             source_port: Be16::from_wire(first_half(ports)),
             destination_port: Be16::from_wire(second_half(ports)),
             protocol,
-            tcp_flags,
+            flags,
             ttl,
             tos: version_class << 4 | class_label >> 4,
             length: payload.wrapping_add(LENGTH as u16),
@@ -297,6 +331,18 @@ impl Layer3 for V6 {
             checksum,
             has_transport: true,
         })
+    }
+
+    #[inline(always)]
+    fn transport_length<P: Packet + ?Sized>(packet: &P, of: &Parsed<Self>) -> Option<u16> {
+        const MORE: u16 = 1_u16.to_be();
+
+        let [length] = packet.half_words(of.l3.0 + 4)?;
+        let more = of.l4.0 - of.l3.0 - 40;
+        if more != 0 && packet.half_words::<2>(of.l3.0 + 40)?[1] & MORE != 0 {
+            return None;
+        }
+        Some(u16::from_be(length).wrapping_sub(more as u16))
     }
 
     #[inline(always)]

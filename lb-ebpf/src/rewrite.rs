@@ -6,6 +6,7 @@ use crate::{
     csum::Sum,
     packet::Packet,
     parse::{Layer3, Parsed, join},
+    sctp,
 };
 
 /// What a packet is to look like.
@@ -57,6 +58,10 @@ pub fn rewrite<F: Layer3, P: Packet + ?Sized>(
         return if F::IPV6 { packet.sum_changed(addresses) } else { Some(()) };
     }
     packet.set_words(from.l4.0, [ports_after])?;
+    if from.is_sctp() {
+        let sum = if F::IPV6 { addresses.plus(ports) } else { ports };
+        return sctp::adjust_checksum(packet, from, [ports_before, ports_after], sum);
+    }
     packet.adjust_l4_checksum(from.l4_checksum(), addresses, ports)
 }
 

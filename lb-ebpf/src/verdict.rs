@@ -15,7 +15,7 @@ pub enum Verdict {
     Local,
     /// No flow knows it, untouched: whether a service does is asked next.
     Unknown,
-    /// Neither TCP nor UDP, untouched: whether it is ICMP about either is asked next.
+    /// Neither TCP, UDP nor SCTP, untouched: whether it is ICMP about one of them is asked next.
     Other,
     /// A new flow, prepared: to be entered, and then delivered.
     Enter,

@@ -267,7 +267,7 @@ fn a_partial_checksum_is_told_from_a_full_one() {
 fn the_flow_key_names_the_packet_and_the_hook() {
     let bytes = packet(Transport::Tcp, "203.0.113.10:40000", "192.168.50.1:30000", b"");
     let parsed = V4::parse(&bytes[..], ETHERNET).unwrap();
-    assert_eq!(parsed.tcp_flags & (SYN | FIN), SYN);
+    assert_eq!(parsed.flags & (SYN | FIN), SYN);
     assert!(parsed.opens_connection() && parsed.ending() == 0);
     let key = parsed.flow_key(hook::EGRESS);
     assert_eq!(V4::to_ip(key.source), IpAddr::from([203, 0, 113, 10]));

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 
+use crate::chunk;
+
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
 
@@ -79,14 +81,27 @@ pub struct Said {
 /// Reads a packet, and insists that all of its checksums are right.
 #[track_caller]
 pub fn read(bytes: &[u8]) -> Said {
+    read_with(bytes, false)
+}
+
+/// The same of an SCTP packet whose checksum is left to be filled in.
+#[track_caller]
+pub fn read_partial(bytes: &[u8]) -> Said {
+    read_with(bytes, true)
+}
+
+#[track_caller]
+fn read_with(bytes: &[u8], is_partial: bool) -> Said {
     let packet = SlicedPacket::from_ethernet(bytes).unwrap();
-    let (net, transport) = (packet.net.unwrap(), packet.transport.unwrap());
-    let (source_port, destination_port, stated) = match &transport {
-        TransportSlice::Tcp(tcp) => (tcp.source_port(), tcp.destination_port(), tcp.checksum()),
-        TransportSlice::Udp(udp) => (udp.source_port(), udp.destination_port(), udp.checksum()),
-        other => panic!("{other:?}"),
+    let net = packet.net.unwrap();
+    let (source_port, destination_port) = match packet.transport {
+        Some(transport) => ports(&net, &transport),
+        None => {
+            let payload = net.ip_payload_ref().unwrap();
+            assert_eq!(payload.ip_number, chunk::SCTP);
+            chunk::ports(payload.payload, is_partial)
+        }
     };
-    assert_eq!(stated, full_checksum(&net, &transport), "transport checksum");
     let (from, to, ttl): (IpAddr, IpAddr, u8) = match &net {
         NetSlice::Ipv4(ip) => {
             let header = ip.header().to_header();
@@ -100,6 +115,17 @@ pub fn read(bytes: &[u8]) -> Said {
         NetSlice::Arp(_) => panic!("ARP"),
     };
     Said { from: (from, source_port).into(), to: (to, destination_port).into(), ttl }
+}
+
+#[track_caller]
+fn ports(net: &NetSlice<'_>, transport: &TransportSlice<'_>) -> (u16, u16) {
+    let (source, destination, stated) = match transport {
+        TransportSlice::Tcp(tcp) => (tcp.source_port(), tcp.destination_port(), tcp.checksum()),
+        TransportSlice::Udp(udp) => (udp.source_port(), udp.destination_port(), udp.checksum()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(stated, full_checksum(net, transport), "transport checksum");
+    (source, destination)
 }
 
 fn full_checksum(net: &NetSlice<'_>, transport: &TransportSlice<'_>) -> u16 {

@@ -6,6 +6,7 @@
 mod affinity;
 mod answers;
 mod caller;
+mod chunk;
 mod conformance;
 mod direct;
 mod ending;
@@ -23,6 +24,7 @@ mod message;
 mod ping;
 mod ports;
 mod rig;
+mod sctp;
 #[path = "../node/service.rs"]
 #[allow(dead_code, reason = "each rung uses a part of it")]
 mod service;

@@ -12,7 +12,8 @@ const ETHERNET: usize = 14;
 /// Of the header that IPv6 fragments have.
 const FRAGMENT: usize = 8;
 
-fn ip(from: IpAddr, to: IpAddr, ttl: u8) -> PacketBuilderStep<IpHeaders> {
+/// A packet's beginning.
+pub fn ip(from: IpAddr, to: IpAddr, ttl: u8) -> PacketBuilderStep<IpHeaders> {
     let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), ttl),

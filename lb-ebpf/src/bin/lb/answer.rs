@@ -1,10 +1,11 @@
 //! Making a packet its own answer, at XDP and at tc.
 
-use lb_common::{counter::Counter, limits};
+use lb_common::{Protocol, counter::Counter, limits};
 use lb_ebpf::{
     answer::{self, Answer, Header, RESET},
     icmp::HEADER,
     parse::ETHERNET,
+    sctp::{self, ABORT},
     verdict::Verdict,
 };
 
@@ -25,6 +26,12 @@ pub fn run<F: Header, H: Hook>(hook: &mut H, code: u32) -> Verdict {
 fn make<F: Header, H: Hook>(hook: &mut H, answer: Answer) -> Option<()> {
     let packet = F::parse(hook, ETHERNET)?;
     let protocol = answer::protocol(&packet, answer).filter(|_| answer::is_for_one(hook))?;
+    if protocol == Protocol::Sctp.number() {
+        let tag = sctp::abort_tag(hook, &packet)?;
+        hook.resize(ETHERNET.0 + F::LENGTH + ABORT, 0)?;
+        answer::turn_back(hook)?;
+        return sctp::abort(hook, &packet, tag);
+    }
     if protocol != F::PROTOCOL {
         let (numbers, data) = answer::segment(hook, &packet)?;
         hook.resize(ETHERNET.0 + F::LENGTH + RESET, 0)?;

@@ -47,7 +47,7 @@ impl Direction for Egress {
 #[inline(always)]
 fn nobody<F: Layer3 + Take>(packet: &Parsed<F>) -> Result<Verdict, Fault> {
     let (address, port) = (packet.destination, packet.destination_port);
-    let is_new = !packet.is_tcp() || packet.opens_connection();
+    let is_new = !packet.is_connected() || packet.opens_connection();
     if is_new
         && service::is_unused_cluster_ip(F::widen(address))
         && service::frontend::<F>(address, port, packet.protocol).is_none()

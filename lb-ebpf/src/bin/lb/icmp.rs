@@ -28,7 +28,7 @@ use crate::{
     service, settings,
 };
 
-/// Looks at a packet that is neither TCP nor UDP, at one of [`lb_common::flow::hook`].
+/// Looks at a packet that is neither TCP, UDP nor SCTP, at one of [`lb_common::flow::hook`].
 #[inline(always)]
 pub fn run<F, H>(hook: &mut H, at: u8) -> Verdict
 where

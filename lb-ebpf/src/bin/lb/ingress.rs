@@ -139,8 +139,8 @@ fn finishable<F: Layer3, H: Hook>(_: &H, packet: &Parsed<F>) -> Result<(), Fault
     Ok(())
 }
 
-/// Whether a known flow may go on as it is. TCP always may, except for a new connection from the
-/// same port: that starts anew if the old one was over, or if its backend takes no new ones. UDP
+/// Whether a known flow may go on as it is. TCP and SCTP always may, except for a new connection from
+/// the same port: that starts anew if the old one was over, or if its backend takes no new ones. UDP
 /// moves on when its backend stops serving.
 #[inline(always)]
 fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool {
@@ -155,7 +155,7 @@ fn still_good<F: Layer3 + Take>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &F
                 .is_some_and(|chosen| chosen.backend.flags & IN_A_LIST != 0)
             && service::stay(flow.service, flow.backend, Client::Address(F::widen(packet.source)));
     }
-    if packet.is_tcp() {
+    if packet.is_connected() {
         return true;
     }
     service::recall(flow.service, flow.backend, backend_flags::SERVING).is_some()

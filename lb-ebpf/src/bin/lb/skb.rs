@@ -19,6 +19,7 @@ use lb_ebpf::{
     csum::Sum,
     packet::{L4Checksum, Packet},
     parse::Parsed,
+    sctp::ABORT,
     verdict::{Fault, Verdict},
 };
 
@@ -251,6 +252,11 @@ impl Hook for Skb {
         let segment = unsafe { (*self.ctx.skb.skb).gso_size };
         if segment == 0 {
             return Some(packet.length);
+        }
+        if packet.protocol == Protocol::Sctp.number() {
+            // Its segments have lengths of their own, which are not to be seen from here. Nobody but a
+            // sender on this machine makes such a buffer, by what its own link takes.
+            return Some((packet.l4.0 - packet.l3.0 + ABORT) as u16);
         }
         let transport = if packet.protocol == Protocol::Tcp.number() {
             let [offset_flags] = self.half_words(packet.l4.0 + 12)?;

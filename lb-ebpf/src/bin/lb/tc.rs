@@ -29,7 +29,7 @@ const TC_ACT_SHOT: i32 = 2;
 const TC_ACT_UNSPEC: i32 = -1;
 /// Not an action: no flow knows the packet.
 const UNKNOWN: i32 = i32::MIN;
-/// Not an action: it is neither TCP nor UDP.
+/// Not an action: it is neither TCP, UDP nor SCTP.
 const OTHER: i32 = i32::MIN + 1;
 /// Not an action: the packet's flow is to be entered.
 const ENTER: i32 = i32::MIN + 2;

@@ -102,7 +102,7 @@ fn open<F: Take>() -> u32 {
     if Entry::<F>::find(&room.key).is_some_and(|entry| entry.flow().id == room.stale) {
         room.ending = room.key;
         if F::end(room.stale) {
-            count(if is_tcp(&room.key) { Counter::FlowEnded } else { Counter::FlowMoved });
+            count(if is_udp(&room.key) { Counter::FlowMoved } else { Counter::FlowEnded });
         }
     }
     let mut opened = F::enter();
@@ -143,8 +143,8 @@ pub fn leave<F: Tables>(id: u32) {
 }
 
 #[inline(always)]
-fn is_tcp<A>(key: &FlowKey<A>) -> bool {
-    key.protocol == Protocol::Tcp.number()
+fn is_udp<A>(key: &FlowKey<A>) -> bool {
+    key.protocol == Protocol::Udp.number()
 }
 
 /// What each family has functions of its own for, called and not inlined. They find what they work
@@ -279,14 +279,14 @@ where
     let recent = is_recent::<F>(flow, now);
     let was = flow.state;
     let mut state = was | packet.ending();
-    if packet.is_tcp() && !packet.opens_connection() && packet.ending() & state::RST == 0 {
+    if packet.is_connected() && !packet.opens_connection() && packet.ending() & state::RST == 0 {
         // After a true RST nothing follows.
         state &= !state::RST;
     }
     let first = is_first(flow.kind);
     if !first {
         state |= state::ANSWERED;
-    } else if packet.is_tcp() && flow.answered != 0 && !packet.opens_connection() {
+    } else if packet.is_connected() && flow.answered != 0 && !packet.opens_connection() {
         state |= state::CONFIRMED;
     }
     if recent && state == was {

@@ -166,7 +166,7 @@ impl Hook for Frame {
 
 /// Not an action: no flow knows the frame.
 const UNKNOWN: u32 = u32::MAX;
-/// Not an action: it is neither TCP nor UDP.
+/// Not an action: it is neither TCP, UDP nor SCTP.
 const OTHER: u32 = u32::MAX - 1;
 /// Not an action: the frame's flow is to be entered.
 const ENTER: u32 = u32::MAX - 2;
