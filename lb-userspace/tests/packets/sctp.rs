@@ -7,6 +7,7 @@ use lb_userspace::model::FrontendKind;
 
 use crate::{
     chunk::{self, BACKEND_TAG, CLIENT_TAG, Chunk, sctp},
+    ending::await_fewer,
     frame::{self, Said},
     message,
     rig::{At, Fate, Outcome, Parties, Rig, at},
@@ -48,7 +49,7 @@ fn program(rig: &mut Rig, parties: &Parties, near: bool) -> (SocketAddr, SocketA
 
 /// First chunks, and packets of every length modulo four, short and long.
 fn chunks() -> impl Iterator<Item = Chunk> {
-    let data = (0..9).chain([255, 256, 257, 1_000, 1_399, 1_440]).map(Chunk::Data);
+    let data = (0..9).chain([255, 256, 257, 1_000, 1_400]).map(Chunk::Data);
     [Chunk::Init, Chunk::CookieEcho].into_iter().chain(data)
 }
 
@@ -112,7 +113,7 @@ fn source_ports_are_given_out_for_each_protocol_alone() {
     }
 }
 
-/// Takes away what an offloading sender leaves to be filled in.
+/// A packet with another checksum field.
 fn with_checksum(mut packet: Vec<u8>, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let network = if packet[14] >> 4 == 6 { 40 } else { 20 };
     change(&mut packet[14 + network + CHECKSUM..][..4]);
@@ -231,7 +232,7 @@ fn a_source_port_is_free_again_when_the_association_has_ended() {
 
 #[test]
 fn an_established_association_outlives_silence_that_an_opening_one_does_not() {
-    for (chunks, rests) in [(&[][..], false), (&[Chunk::CookieEcho][..], true)] {
+    for is_established in [false, true] {
         let mut rig = Rig::new();
         for parties in rig.families() {
             let (frontend, backend) = program(&mut rig, &parties, false);
@@ -239,14 +240,18 @@ fn an_established_association_outlives_silence_that_an_opening_one_does_not() {
             let association = Association { client, frontend, backend };
             let ours = association.says(&mut rig, Chunk::Init);
             association.hears(&mut rig, ours, Chunk::InitAck);
-            chunks.iter().for_each(|chunk| _ = association.says(&mut rig, *chunk));
+            if is_established {
+                association.says(&mut rig, Chunk::CookieEcho);
+            }
         }
-        let flows = rig.flows();
+        assert_eq!(rig.flows(), 4);
         rig.rest(limits::TCP_OPENING_S + 1);
-        rig.upkeep().sweep().unwrap();
-        assert_eq!(rig.flows(), if rests { flows } else { 0 });
-        rig.rest(limits::SCTP_IDLE_S);
-        assert_eq!(flows, 4);
+        if is_established {
+            rig.upkeep().sweep().unwrap();
+            assert_eq!(rig.flows(), 4);
+            rig.rest(limits::SCTP_IDLE_S);
+        }
+        await_fewer(&mut rig, 1, |rig| rig.upkeep().sweep().unwrap());
     }
 }
 
