@@ -1,12 +1,18 @@
-//! ICMP errors about translated flows: every type and code, both families, both transports, both
+//! ICMP errors about translated flows: every type and code, both families, every transport, both
 //! hooks, backends here and elsewhere. The table of it is `docs/icmp.md`; `BLESS=1` writes it anew.
 
-use std::{fmt::Write as _, fs, net::IpAddr, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 
 use lb_common::Protocol;
 use lb_userspace::model::FrontendKind;
 
 use crate::{
+    chunk::{Chunk, sctp},
     frame,
     message::{self, Icmp, quote},
     rig::{At, Fate, Parties, Rig, at},
@@ -51,7 +57,7 @@ enum To {
 /// A flow, and what may be said about it.
 struct Case {
     parties: Parties,
-    is_tcp: bool,
+    protocol: Protocol,
     near: bool,
     to: To,
 }
@@ -71,15 +77,15 @@ impl Case {
         let Parties { client, node, near, far } = self.parties;
         let (client, frontend) = (at(client, 40_000), at(node, NODE_PORT));
         let backend = at(if self.near { near } else { far }, 8080);
-        let protocol = if self.is_tcp { Protocol::Tcp } else { Protocol::Udp };
-        let service = port("web", protocol, family_of(node)).at(FrontendKind::NodePort, frontend);
+        let service =
+            port("web", self.protocol, family_of(node)).at(FrontendKind::NodePort, frontend);
         let service = if self.near { service.local(backend) } else { service.elsewhere(backend) };
         rig.program([service.build()]);
-        let there = message::short(self.is_tcp, client, frontend);
+        let there = short(self.protocol, client, frontend);
         let ours = frame::read(&rig.ingress(&there).bytes).from;
 
         // Each as it was on the wire there, and as whoever sent it knows it.
-        let packet = |from, to| frame::with_ttl(message::short(self.is_tcp, from, to), 61);
+        let packet = |from, to| frame::with_ttl(short(self.protocol, from, to), 61);
         let (on_wire, as_sent, end, shown) = match self.to {
             To::Client => {
                 (packet(ours, backend), packet(client, frontend), backend.ip(), frontend.ip())
@@ -134,11 +140,19 @@ fn router(like: IpAddr) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// A row's four cells: TCP and UDP, at XDP and at tc.
+/// A packet of any transport.
+fn short(protocol: Protocol, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    match protocol {
+        Protocol::Sctp => sctp(from, to, Chunk::Init),
+        _ => message::short(protocol == Protocol::Tcp, from, to),
+    }
+}
+
+/// A row's six cells: TCP, UDP and SCTP, at XDP and at tc.
 fn row(rig: &mut Rig, parties: Parties, kind: &Kind, near: bool, to: To) -> String {
     let mut cells = String::new();
-    for is_tcp in [true, false] {
-        let case = Case { parties, is_tcp, near, to };
+    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        let case = Case { parties, protocol, near, to };
         for (hook, meets) in case.hooks() {
             let cell = match meets {
                 false => "-",

@@ -7,7 +7,6 @@ use lb_userspace::model::FrontendKind;
 
 use crate::{
     chunk::{self, BACKEND_TAG, CLIENT_TAG, Chunk, sctp},
-    ending::await_fewer,
     frame::{self, Said},
     message,
     rig::{At, Fate, Outcome, Parties, Rig, at},
@@ -228,31 +227,6 @@ fn a_source_port_is_free_again_when_the_association_has_ended() {
         }
     }
     assert_eq!(rig.halves(), 0);
-}
-
-#[test]
-fn an_established_association_outlives_silence_that_an_opening_one_does_not() {
-    for is_established in [false, true] {
-        let mut rig = Rig::new();
-        for parties in rig.families() {
-            let (frontend, backend) = program(&mut rig, &parties, false);
-            let client = at(parties.client, 40_000);
-            let association = Association { client, frontend, backend };
-            let ours = association.says(&mut rig, Chunk::Init);
-            association.hears(&mut rig, ours, Chunk::InitAck);
-            if is_established {
-                association.says(&mut rig, Chunk::CookieEcho);
-            }
-        }
-        assert_eq!(rig.flows(), 4);
-        rig.rest(limits::TCP_OPENING_S + 1);
-        if is_established {
-            rig.upkeep().sweep().unwrap();
-            assert_eq!(rig.flows(), 4);
-            rig.rest(limits::SCTP_IDLE_S);
-        }
-        await_fewer(&mut rig, 1, |rig| rig.upkeep().sweep().unwrap());
-    }
 }
 
 #[track_caller]
