@@ -1,0 +1,157 @@
+//! Real SCTP sockets through a whole agent: from a pod past the socket hooks, and from outside to an
+//! endpoint on another node.
+//!
+//! Needs what the tests of whole agents need, and a kernel with SCTP sockets, which few have loaded.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{IpAddr, SocketAddr},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lb_testbed::{Agent, AgentOptions, Cluster, Families, Launcher, Netns};
+use socket2::{Domain, Protocol, Socket, Type};
+
+const SCTP: i32 = 132;
+const NODE_PORT: u16 = 30_132;
+const SERVICE_PORT: u16 = 3_868;
+const TARGET_PORT: u16 = 8_080;
+/// How long a call may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Lengths of messages: every remainder modulo four, and more than a packet takes.
+const LENGTHS: [usize; 7] = [1, 2, 3, 4, 1_000, 1_401, 9_001];
+
+struct Stage {
+    _agent: Agent,
+    cluster: Cluster,
+}
+
+fn cluster_ip(is_v4: bool) -> IpAddr {
+    if is_v4 { "10.96.0.132" } else { "fd00:96::132" }.parse().unwrap()
+}
+
+/// Two nodes, a caller on the first and an endpoint where it is asked for.
+fn stage(node: &str) -> Stage {
+    let launcher = Launcher::beside_tests().unwrap();
+    let mut cluster = Cluster::builder(launcher).families(Families::Both).nodes(2).build().unwrap();
+    cluster.add_pod("node1", "caller").unwrap();
+    cluster.add_pod(node, "server").unwrap();
+    let mut documents = vec![format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: diameter}}, spec: {{type: NodePort, \
+         ipFamilyPolicy: RequireDualStack, clusterIPs: ['{}', '{}'], ports: [{{name: d, protocol: \
+         SCTP, port: {SERVICE_PORT}, nodePort: {NODE_PORT}}}]}}}}",
+        cluster_ip(true),
+        cluster_ip(false)
+    )];
+    for address in cluster.addresses("server").unwrap() {
+        let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        documents.push(format!(
+            "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: \
+             diameter-{}, labels: {{kubernetes.io/service-name: diameter}}}}, addressType: \
+             {family}, ports: [{{name: d, protocol: SCTP, port: {TARGET_PORT}}}], endpoints: \
+             [{{addresses: ['{address}'], nodeName: {node}}}]}}",
+            family.to_lowercase()
+        ));
+    }
+    let manifests = cluster.folder().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    fs::write(manifests.join("main.yaml"), documents.join("\n---\n")).unwrap();
+    let mut options = AgentOptions::new(env!("CARGO_BIN_EXE_sluice"), &manifests);
+    options.arguments.extend(["--pod-interfaces", "pod*"].map(Into::into));
+    let agent = cluster.start_agent("node1", &options).unwrap();
+    Stage { _agent: agent, cluster }
+}
+
+fn socket(like: IpAddr) -> Socket {
+    let domain = if like.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::from(SCTP))).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> T {
+    netns.enter(|| Ok(work())).unwrap()
+}
+
+impl Stage {
+    fn address(&self, place: &str, is_v4: bool) -> IpAddr {
+        let mut addresses = self.cluster.addresses(place).unwrap().iter();
+        *addresses.find(|address| address.is_ipv4() == is_v4).unwrap()
+    }
+
+    /// Says something of every length from a place to a frontend, which the server says back; the
+    /// server must see this address, and the caller the frontend.
+    #[track_caller]
+    fn check(&self, from: &str, to: SocketAddr, seen: IpAddr) {
+        let server = (self.address("server", to.is_ipv4()), TARGET_PORT).into();
+        let listener = inside(self.cluster.netns("server").unwrap(), || {
+            let listener = socket(to.ip());
+            listener.bind(&SocketAddr::into(server)).unwrap();
+            listener.listen(1).unwrap();
+            listener
+        });
+        let echo = thread::spawn(move || {
+            let (mut peer, address) = listener.accept().unwrap();
+            let mut bytes = vec![0; 10_000];
+            for length in LENGTHS {
+                peer.read_exact(&mut bytes[..length]).unwrap();
+                peer.write_all(&bytes[..length]).unwrap();
+            }
+            address.as_socket().unwrap()
+        });
+        let mut caller = inside(self.cluster.netns(from).unwrap(), || socket(to.ip()));
+        let begun = Instant::now();
+        caller.connect_timeout(&to.into(), PATIENCE).unwrap();
+        assert_eq!(caller.peer_addr().unwrap().as_socket(), Some(to));
+        for length in LENGTHS {
+            let said: Vec<u8> = (0..length).map(|at| (at * 31 + length) as u8).collect();
+            let mut heard = vec![0; length];
+            caller.write_all(&said).unwrap();
+            caller.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, said, "{length} bytes from {from} to {to}");
+        }
+        let peer = echo.join().unwrap();
+        println!("{from} -> {to} -> {server}: seen as {peer}, {:?}", begun.elapsed());
+        assert_eq!(peer.ip(), seen, "{from} to {to}");
+    }
+}
+
+const FAMILIES: [bool; 2] = [true, false];
+
+#[test]
+fn a_pods_association_with_a_cluster_ip_goes_by_its_device() {
+    for node in ["node1", "node2"] {
+        let stage = stage(node);
+        for is_v4 in FAMILIES {
+            let caller = stage.address("caller", is_v4);
+            stage.check("caller", (cluster_ip(is_v4), SERVICE_PORT).into(), caller);
+            stage.check("caller", (stage.address("node1", is_v4), NODE_PORT).into(), caller);
+        }
+    }
+}
+
+#[test]
+fn an_association_from_outside_is_served_here_as_itself_and_elsewhere_as_the_node() {
+    for node in ["node1", "node2"] {
+        let stage = stage(node);
+        for is_v4 in FAMILIES {
+            let at = stage.address("node1", is_v4);
+            let seen = if node == "node1" { stage.address("client", is_v4) } else { at };
+            stage.check("client", (at, NODE_PORT).into(), seen);
+        }
+    }
+}
+
+#[test]
+fn a_port_without_a_service_refuses_at_once() {
+    let stage = stage("node2");
+    for is_v4 in FAMILIES {
+        let to = SocketAddr::from((cluster_ip(is_v4), SERVICE_PORT + 1));
+        let caller = inside(stage.cluster.netns("caller").unwrap(), || socket(to.ip()));
+        let error = caller.connect_timeout(&to.into(), PATIENCE).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{to}");
+    }
+}
