@@ -307,22 +307,23 @@ where
     H: Hook,
 {
     let flow = entry.flow();
-    let mut known = None;
     if flow.kind == flow_kind::TO_LOCAL {
-        known = direct::device(hook, packet, flow)?;
-        if known.is_none() {
+        // A way of its own: older verifiers do not follow a next hop that is there on one way only.
+        let Some(next_hop) = direct::device(hook, packet, flow)? else {
             return up(hook, packet, flow);
-        }
+        };
+        rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
+        return hook.send(&next_hop).ok_or(Fault::Rewrite);
     }
     let hop = flow.hop;
     let longest = hook.longest(packet).ok_or(Fault::Rewrite)?;
     let mut asked = None;
-    if known.is_none() && packet.ttl > 1 && route::holds::<F>(flow, packet, longest, now) {
+    if packet.ttl > 1 && route::holds::<F>(flow, packet, longest, now) {
         if H::TC_FOLLOWS && hop.xdp == 0 && hop.ifindex != hook.ifindex() {
             return Err(Fault::Unfinished(Counter::XdpRoute));
         }
     } else {
-        let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
+        let next_hop = next_hop(hook, packet, flow.source, flow.destination, None)?;
         entry.remember(&route::to_remember(&next_hop, packet));
         asked = Some(next_hop);
     }
