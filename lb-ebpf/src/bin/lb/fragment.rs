@@ -21,12 +21,12 @@ use crate::{
     count::count,
     helper,
     hook::{Hook, settle},
-    ingress,
     lookup::{self, Entry},
     maps::{FRAGMENTS, Tables},
     route::FibFamily,
     service,
     track::seconds,
+    way,
 };
 
 /// Looks at a fragment, at one of [`lb_common::flow::hook`]. The first one is left for others to
@@ -85,7 +85,7 @@ where
     let flow = entry.flow();
     count(Counter::FragmentFollowed);
     if at == INGRESS {
-        return ingress::deliver(hook, &packet, entry, helper::jiffies());
+        return way::deliver(hook, &packet, entry, helper::jiffies());
     }
     rewrite(hook, &packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
     Ok(Verdict::Pass)

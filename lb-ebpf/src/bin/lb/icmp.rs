@@ -25,7 +25,7 @@ use crate::{
     lookup::Entry,
     maps::Tables,
     route::FibFamily,
-    service, settings,
+    service, settings, way,
 };
 
 /// Looks at a packet that is neither TCP, UDP nor SCTP, at one of [`lb_common::flow::hook`].
@@ -76,7 +76,7 @@ where
         count(Counter::IcmpTranslated);
         return Ok(Verdict::Pass);
     }
-    let next_hop = ingress::next_hop(hook, message, source, to.destination, None)?;
+    let next_hop = way::next_hop(hook, message, source, to.destination, None)?;
     to.hop = true;
     icmp::translate(hook, message, &quoted, source, &to).ok_or(Fault::Rewrite)?;
     count(Counter::IcmpTranslated);

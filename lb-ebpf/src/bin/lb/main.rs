@@ -1,7 +1,7 @@
 //! The programs: what only the kernel runs. One object, so one set of maps.
 //!
 //! A packet's way is `hook` (entry, verdict, count) → `ingress` or `egress` (whose packet is it) →
-//! `service` (which backend) → `route` (where to) → `track` (remember; with `enter`, `ports`, `end`
+//! `service` (which backend) → `way`, `route` (where to) → `track` (remember; with `enter`, `ports`, `end`
 //! and `tokens`). A socket call's way is `sock` → `service`.
 #![no_std]
 #![no_main]
@@ -30,6 +30,7 @@ mod sock;
 mod tc;
 mod tokens;
 mod track;
+mod way;
 mod xdp;
 
 #[unsafe(link_section = "license")]
