@@ -17,7 +17,7 @@ pub(super) struct Request {
     pub(super) intact: bool,
 }
 
-/// So many bytes of text, no two stretches of which are alike.
+/// So many bytes of text. It repeats itself only every few thousand, by no multiple of a segment.
 pub(super) fn content(length: usize) -> String {
     let letter = |at: usize| char::from(b'a' + ((at * 7 + at / 251 + at / 65_521) % 26) as u8);
     (0..length).map(letter).collect()
