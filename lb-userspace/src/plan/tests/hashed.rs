@@ -179,10 +179,8 @@ fn a_table_that_finds_no_room_leaves_the_service_its_list_until_there_is_room() 
     bench.check(&both());
     assert_eq!(
         bench.rejections(),
-        [
-            "Service default/b: flows are spread at random: table SLOTS (1000 entries, see --max-slots) has no room \
-          to spread them by hash"
-        ]
+        ["Service default/b: flows are spread at random: table SLOTS (1000 entries, see \
+          --max-slots) has no room to spread them by hash"]
     );
     assert_eq!(bench.plan(both()), "", "nothing becomes free, nothing is tried");
     assert_eq!(bench.planner.names().count(), 2);
