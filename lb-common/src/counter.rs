@@ -55,6 +55,10 @@ counters! {
     XdpPartialChecksum = "xdp_partial_checksum",
     /// Packets XDP left to tc: no neighbour yet, or a route only the stack can finish.
     XdpRoute = "xdp_route",
+    /// Packets XDP left to tc: to be answered, and larger than the first buffer.
+    XdpParts = "xdp_parts",
+    /// Packets handed to the device of a pod on this node, past the stack.
+    DirectDelivery = "direct_delivery",
     /// ICMP errors about translated flows, sent to the end they are for.
     IcmpTranslated = "icmp_translated",
     /// Pings of a VIP, answered.

@@ -29,8 +29,9 @@ pub const UDP_PEERS: u32 = 1 << 16;
 pub const SOURCE_RANGES: u32 = 1 << 14;
 /// Entries of `NODE_ADDRESSES`: a node with more addresses than this is not one we have met.
 pub const NODE_ADDRESSES: u32 = 1 << 10;
-/// Entries of `DEVICES`.
-pub const DEVICES: u32 = 1 << 8;
+/// Entries of `DEVICES`, 97 bytes each: with direct delivery one for each pod, of which a node runs
+/// some hundreds at most.
+pub const DEVICES: u32 = 1 << 10;
 
 /// Entries of `FRAGMENTS`: datagrams in fragments under way, each for the blink of an eye.
 pub const FRAGMENTS: u32 = 1 << 12;

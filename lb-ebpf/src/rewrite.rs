@@ -60,6 +60,20 @@ pub fn rewrite<F: Layer3, P: Packet + ?Sized>(
     packet.adjust_l4_checksum(from.l4_checksum(), addresses, ports)
 }
 
+/// Takes one off the hop limit of a packet that we route ourselves.
+#[inline(always)]
+pub fn spend_hop<F: Layer3, P: Packet + ?Sized>(packet: &mut P, from: &Parsed<F>) -> Option<()> {
+    let at = from.l3.0 + F::HOP_WORD;
+    let [before] = packet.words(at)?;
+    F::write(packet, from, from.source, from.destination, true)?;
+    if !F::IPV6 {
+        // The header's own checksum has made up for it.
+        return Some(());
+    }
+    let [after] = packet.words(at)?;
+    packet.sum_changed(Sum::ZERO.replace(before, after))
+}
+
 /// What putting `new` in the place of `old` does to a sum. Each word's complement stands for its
 /// negative, so the complement of an address's whole sum will do.
 #[inline(always)]

@@ -11,6 +11,8 @@ pub enum Verdict {
     /// On to whoever comes next (the next program, the host's stack): untouched if it is not ours,
     /// rewritten if the stack is to deliver it.
     Pass,
+    /// Rewritten, for a backend that the stack reaches: the same, unless tc is to hand it to a device.
+    Local,
     /// No flow knows it, untouched: whether a service does is asked next.
     Unknown,
     /// Neither TCP nor UDP, untouched: whether it is ICMP about either is asked next.
@@ -21,6 +23,8 @@ pub enum Verdict {
     LeaveToTc(Counter),
     /// Rewritten, out of the device with this ifindex.
     Send(u32),
+    /// Rewritten, in at the far end of the device with this ifindex; only at tc.
+    PutIn(u32),
     /// Made into its own answer, out of the device it came by.
     Back,
     /// Untouched, to be made into this answer; counted.

@@ -35,7 +35,7 @@ use crate::{
     config::Config,
     kernel::{
         Dataplane, Error, Feature, Features, LOG_OBJECT, OBJECT, ORIGIN, Pins, Programs, Settings,
-        environment, local_ports, rights, sys,
+        XdpMode, environment, local_ports, rights, sys,
     },
     maps::{Counters, FlowTables, KernelTables},
     model::Node,
@@ -114,6 +114,7 @@ pub async fn run(config: Config) -> Result<()> {
         capacities: capacities(&config),
         node: Node { name: Arc::clone(&config.node_name), zone: None },
         node_port_addresses: config.node_port_addresses.clone(),
+        direct_delivery: config.direct_delivery,
         grace,
         programmed,
         severed,
@@ -222,10 +223,15 @@ fn load_programs(
 
 fn program_flags(config: &Config, features: &Features) -> u32 {
     use lb_common::settings::flags;
+    // A packet that generic XDP had to copy reaches tc without its Ethernet header if the program is
+    // of this kind (seen with 6.18); for the other kind the stack makes one buffer of it.
+    let xdp_frags = features.has(Feature::XdpFrags) && config.xdp != XdpMode::Generic;
     let options = [
         (config.external_cluster_ip, flags::EXTERNAL_CLUSTER_IP),
         (config.vip_ping, flags::VIP_PING),
         (config.reject_unused_ports, flags::REJECT_UNUSED_PORTS),
+        (config.direct_delivery, flags::DIRECT_DELIVERY),
+        (xdp_frags, flags::XDP_FRAGS),
         (features.has(Feature::SetRetval), flags::SET_RETVAL),
     ];
     options.iter().filter(|(on, _)| *on).fold(0, |set, (_, flag)| set | flag)

@@ -5,6 +5,7 @@
 //! The node, its packets and its services are those of the packet tests.
 
 mod baseline;
+mod calls;
 mod packets;
 mod population;
 mod programming;
@@ -12,15 +13,20 @@ mod programming;
 #[path = "../../tests/packets/frame.rs"]
 #[expect(dead_code, reason = "the tests read packets, too")]
 mod frame;
+#[path = "../../tests/packets/message.rs"]
+#[expect(dead_code, reason = "the tests read messages, too")]
+mod message;
+#[path = "../../tests/node/mod.rs"]
+#[expect(dead_code, reason = "the tests ask more of it")]
+mod node;
 #[path = "../../tests/packets/rig/mod.rs"]
 #[expect(dead_code, reason = "the tests ask more of it")]
 mod rig;
-#[path = "../../tests/node/service.rs"]
-#[expect(dead_code, reason = "the tests need more kinds of services")]
-mod service;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use self::node::service;
 
 #[derive(Parser)]
 struct Cli {
@@ -37,6 +43,11 @@ enum Verb {
     Origin,
     /// What a packet costs, by test-run
     Packets(packets::Args),
+    /// What the socket hooks add to calls
+    Calls(calls::Args),
+    /// Makes one call again and again
+    #[command(hide = true)]
+    Call(calls::OneArgs),
     /// What it takes to bring objects in memory into the kernel
     Programming(programming::Args),
 }
@@ -45,6 +56,8 @@ fn main() -> Result<()> {
     let samples = match Cli::parse().verb {
         Verb::Origin => lb_userspace::kernel::ORIGIN.into(),
         Verb::Packets(args) => packets::measure(&args)?,
+        Verb::Calls(args) => calls::measure(&args)?,
+        Verb::Call(args) => calls::one(&args)?,
         Verb::Programming(args) => programming::measure(&args)?,
     };
     println!("{samples}");

@@ -123,6 +123,7 @@ fn external(devices: &BTreeMap<u32, DeviceNet>) -> BTreeMap<u32, ExternalDevice>
         name: device.name.as_str().into(),
         veth: device.kind.as_deref() == Some("veth"),
         pods: device.pods,
+        vlans: device.vlans,
     };
     devices.iter().map(|(ifindex, device)| (*ifindex, describe(device))).collect()
 }

@@ -85,6 +85,7 @@ pub fn check(raw: &RawAgent, around: &Surroundings) -> Result<Config, Problems> 
         snat_ports,
         node_port_addresses,
         external_cluster_ip: raw.external_cluster_ip,
+        direct_delivery: raw.direct_delivery,
         healthz,
         metrics,
         bind_hard_fail: hard_fail.unwrap_or_default(),

@@ -54,6 +54,8 @@ pub struct Config {
     pub node_port_addresses: NodePortAddresses,
     /// ClusterIPs answer clients from outside.
     pub external_cluster_ip: bool,
+    /// Packets from outside are handed to pods' devices past the stack.
+    pub direct_delivery: bool,
     /// Where the node's health is served; `None`: nowhere.
     pub healthz: Option<SocketAddr>,
     /// Where metrics are served; `None`: nowhere.

@@ -44,6 +44,8 @@ pub struct ExternalDevice {
     pub veth: bool,
     /// Pods are behind it. XDP is not for such: what pods send has no complete checksum.
     pub pods: bool,
+    /// There are VLAN devices on it.
+    pub vlans: bool,
 }
 
 /// Name of the mode in which the driver runs XDP.
@@ -80,9 +82,16 @@ const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x51ce);
 /// A device that carries our programs.
 #[derive(Debug)]
 struct Attached {
-    name: Arc<str>,
+    device: ExternalDevice,
     /// One of [`XDP_MODES`].
     xdp: &'static str,
+}
+
+impl Attached {
+    /// Whether what was put there is what the device asks for, as it is now.
+    fn carries_as(&self, now: &ExternalDevice) -> bool {
+        (self.device.vlans, self.device.pods) == (now.vlans, now.pods)
+    }
 }
 
 /// The devices that carry our programs.
@@ -127,13 +136,12 @@ impl Devices {
     ) -> Vec<Error> {
         let mut errors = Vec::new();
         for (&ifindex, device) in wanted {
-            if self.attached.contains_key(&ifindex) {
+            if self.attached.get(&ifindex).is_some_and(|was| was.carries_as(device)) {
                 continue;
             }
             match self.attach(programs, pins, ifindex, device) {
                 Ok(xdp) => {
-                    let name = Arc::clone(&device.name);
-                    self.attached.insert(ifindex, Attached { name, xdp });
+                    self.attached.insert(ifindex, Attached { device: device.clone(), xdp });
                 }
                 Err(error) => errors.push(error),
             }
@@ -143,9 +151,10 @@ impl Devices {
         for ifindex in &gone {
             self.refused.remove(ifindex);
             self.native.remove(ifindex);
-            if let Some(Attached { name, .. }) = self.attached.remove(ifindex) {
-                info!(device = %name, ifindex, "device left: programs taken off");
-                self.remove_filters(&name);
+            if let Some(Attached { device, .. }) = self.attached.remove(ifindex) {
+                let name = &*device.name;
+                info!(device = name, ifindex, "device left: programs taken off");
+                self.remove_filters(name);
             }
         }
         if !gone.is_empty() || !self.swept {
@@ -163,10 +172,10 @@ impl Devices {
         repaired: &mut Vec<String>,
     ) -> Vec<Error> {
         let mut errors = Vec::new();
-        for (&ifindex, device) in &self.attached {
+        for (&ifindex, held) in &self.attached {
             for hook in Hook::TC.into_iter().chain([Hook::XDP]) {
-                match self.keep_hook(programs, pins, ifindex, device, hook) {
-                    Ok(true) => repaired.push(format!("{} on {}", hook.program, device.name)),
+                match self.keep_hook(programs, pins, ifindex, held, hook) {
+                    Ok(true) => repaired.push(format!("{} on {}", hook.program, held.device.name)),
                     Ok(false) => (),
                     Err(error) => errors.push(error),
                 }
@@ -180,17 +189,17 @@ impl Devices {
         programs: &mut Programs,
         pins: &Pins,
         ifindex: u32,
-        device: &Attached,
+        held: &Attached,
         hook: Hook,
     ) -> Result<bool, Error> {
-        let name = &*device.name;
+        let name = &*held.device.name;
         let (pin, flags) = if hook != Hook::XDP {
             if !self.tcx {
                 return attach_filter(programs, hook, name).map(|held| held == Held::Attached);
             }
             (tc_pin(ifindex, hook), 0)
         } else {
-            let attachment = self.mode.attachment(false).filter(|_| device.xdp != OFF);
+            let attachment = self.mode.attachment(false).filter(|_| held.xdp != OFF);
             let Some((mode, flags)) = attachment else { return Ok(false) };
             (xdp_pin(ifindex, mode), flags)
         };
@@ -219,6 +228,8 @@ impl Devices {
         let xdp = self.attach_xdp(programs, pins, ifindex, device)?;
         if xdp == NATIVE {
             self.native.insert(ifindex);
+        } else {
+            self.native.remove(&ifindex);
         }
         let tc = if self.tcx { "tcx" } else { "clsact" };
         info!(device = name, ifindex, tc, xdp, "programs attached");
@@ -234,7 +245,11 @@ impl Devices {
         device: &ExternalDevice,
     ) -> Result<&'static str, Error> {
         let name = &*device.name;
-        let attachment = self.mode.attachment(device.veth).filter(|_| !device.pods);
+        let mut attachment = self.mode.attachment(device.veth).filter(|_| !device.pods);
+        if device.vlans && attachment.take().is_some() {
+            // A card takes tags off, and shows XDP a frame as if it were the device's own.
+            warn!(device = name, "no XDP on a device with VLAN devices, tc does all of it");
+        }
         for other in
             MODES.into_iter().filter(|mode| attachment.is_none_or(|(ours, _)| ours != *mode))
         {

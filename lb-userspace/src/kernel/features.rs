@@ -29,13 +29,15 @@ pub enum Feature {
     GracePeriods,
     /// A socket hook may choose the error its caller sees.
     SetRetval,
+    /// XDP programs see frames of more than one buffer.
+    XdpFrags,
     /// Links at the traffic-control hook.
     Tcx,
 }
 
 impl Feature {
     /// All of them, oldest first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::GracePeriods,
         Self::Btf,
         Self::MappedArrays,
@@ -43,6 +45,7 @@ impl Feature {
         Self::Links,
         Self::GetPeerName,
         Self::SetRetval,
+        Self::XdpFrags,
         Self::Tcx,
     ];
 
@@ -56,6 +59,7 @@ impl Feature {
             Self::Batch => "map batch operations",
             Self::GracePeriods => "membarrier",
             Self::SetRetval => "bpf_set_retval in socket hooks",
+            Self::XdpFrags => "XDP frames of more than one buffer",
             Self::Tcx => "tcx links",
         }
     }
@@ -69,7 +73,7 @@ impl Feature {
             Self::Batch => "5.6",
             Self::Links => "5.9",
             Self::GetPeerName => "5.8",
-            Self::SetRetval => "5.18",
+            Self::SetRetval | Self::XdpFrags => "5.18",
             Self::Tcx => "6.6",
         }
     }
@@ -81,6 +85,7 @@ impl Feature {
             Self::Batch => Some("entries are written one by one"),
             Self::GracePeriods => Some("retired entries wait out a fixed time"),
             Self::SetRetval => Some("a refused connection fails with EPERM"),
+            Self::XdpFrags => Some("tc does all of it on devices with large frames"),
             Self::Tcx => Some("clsact filters are used"),
         }
     }
@@ -91,7 +96,7 @@ impl Feature {
             Self::Links => sys::links_supported(),
             Self::GetPeerName => {
                 let hook = Hook::GETPEERNAME4.attach_type;
-                sys::program_loads(kind::CGROUP_SOCK_ADDR, hook, &[code::RETURN_1, code::EXIT])
+                sys::program_loads(kind::CGROUP_SOCK_ADDR, hook, 0, &[code::RETURN_1, code::EXIT])
             }
             Self::MappedArrays => Array::<_, u64>::create(1, MMAPABLE).is_ok(),
             Self::Batch => sys::batch_supported(),
@@ -100,7 +105,11 @@ impl Feature {
                 let hook = Hook::CONNECT4.attach_type;
                 let refuse = [code::ARGUMENT_IS_ECONNREFUSED, code::CALL_SET_RETVAL];
                 let code = [&refuse[..], &[code::RETURN_0, code::EXIT]].concat();
-                sys::program_loads(kind::CGROUP_SOCK_ADDR, hook, &code)
+                sys::program_loads(kind::CGROUP_SOCK_ADDR, hook, 0, &code)
+            }
+            Self::XdpFrags => {
+                let code = [code::RETURN_1, code::EXIT];
+                sys::program_loads(kind::XDP, Hook::XDP.attach_type, HAS_FRAGS, &code)
             }
             Self::Tcx => SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok(),
         }
@@ -110,8 +119,12 @@ impl Feature {
 /// The map flag `BPF_F_MMAPABLE`.
 pub const MMAPABLE: u32 = 1 << 10;
 
+/// The program flag `BPF_F_XDP_HAS_FRAGS`.
+const HAS_FRAGS: u32 = 1 << 5;
+
 /// Program types by their number.
 mod kind {
+    pub const XDP: u32 = 6;
     pub const CGROUP_SOCK_ADDR: u32 = 18;
 }
 

@@ -7,12 +7,13 @@ use aya::{
     maps::MapInfo,
     programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, Xdp},
 };
-use lb_common::names;
+use lb_common::{names, settings::flags};
 use tracing::{debug, warn};
 
 use super::{
     Error,
     hook::Hook,
+    object,
     pins::{self, Pins},
     spec::{MapSpec, Sizes},
 };
@@ -60,7 +61,8 @@ impl Programs {
                 loader.map_max_entries(spec.name, spec.max_entries);
             }
         }
-        let mut ebpf = loader.load(object).map_err(Error::Object)?;
+        let object = object::of(object, settings.flags & flags::XDP_FRAGS != 0);
+        let mut ebpf = loader.load(&object).map_err(Error::Object)?;
         for spec in &specs {
             if ebpf.map(spec.name).is_none() {
                 return Err(Error::NotInObject(format!("table {}", spec.name)));

@@ -273,7 +273,9 @@ impl<T: Tables> Reconciler<T> {
             return Ok(0);
         }
         let primary = node::primary(&self.primary, net);
-        let rows = NodeRows::new(net, &primary, &self.parts.node_port_addresses, &self.native);
+        let admitted = &self.parts.node_port_addresses;
+        let direct = self.parts.direct_delivery;
+        let rows = NodeRows::new(net, &primary, admitted, &self.native, direct);
         self.dirty.append(&mut self.model.set_primary(primary));
         let plan = planner.plan_node(&rows.addresses, &rows.devices);
         self.devices = net.devices.clone();

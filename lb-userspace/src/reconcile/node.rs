@@ -13,7 +13,7 @@ use lb_common::{
 
 use crate::{
     config::NodePortAddresses,
-    watch::{DeviceNet, NodeNet},
+    watch::{DeviceNet, NodeNet, PodSide},
 };
 
 /// The node's part of the tables, complete.
@@ -48,12 +48,13 @@ pub(super) fn primary(known: &[IpAddr], net: &NodeNet) -> BTreeSet<IpAddr> {
 
 impl NodeRows {
     /// The rows for a network as it is now. `primary`: the node's primary addresses. `native`: the
-    /// devices on which XDP runs natively.
+    /// devices on which XDP runs natively. `direct`: packets are handed to devices of pods.
     pub(super) fn new(
         net: &NodeNet,
         primary: &BTreeSet<IpAddr>,
         admitted: &NodePortAddresses,
         native: &BTreeSet<u32>,
+        direct: bool,
     ) -> Self {
         let mut rows = Self::default();
         for (ifindex, found) in &net.devices {
@@ -66,6 +67,10 @@ impl NodeRows {
                 flags: xdp | pods,
             };
             rows.devices.insert(*ifindex, row);
+        }
+        for (ifindex, side) in net.pods.iter().filter(|_| direct) {
+            let peer = if *side == PodSide::Veth { device::flags::PEER } else { 0 };
+            rows.devices.entry(*ifindex).or_default().flags |= device::flags::DIRECT | peer;
         }
         for address in net.addresses.keys() {
             let open = admitted.admit(*address, primary.contains(address));

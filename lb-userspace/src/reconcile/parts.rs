@@ -61,6 +61,8 @@ pub struct Parts<T> {
     pub node: Node,
     /// Where NodePorts answer.
     pub node_port_addresses: NodePortAddresses,
+    /// Packets are handed to devices of pods on this node, which the tables are to name.
+    pub direct_delivery: bool,
     /// Asks for grace periods, which come back as [`Event::GraceOver`].
     pub grace: Grace,
     /// Told of every plan that was written.

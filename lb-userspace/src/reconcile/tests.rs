@@ -47,6 +47,7 @@ impl Bench {
             capacities,
             node: Node { name: "n1".into(), zone: None },
             node_port_addresses: NodePortAddresses { all: true, ..Default::default() },
+            direct_delivery: false,
             grace,
             programmed,
             severed,
@@ -123,12 +124,13 @@ fn network(addresses: &[&str]) -> Event {
         name: "eth0".into(),
         kind: None,
         up: true,
+        vlans: false,
         pods: false,
         source_v4: Some([192, 0, 2, 1].into()),
         source_v6: None,
     };
     let devices = [(7, device)].into();
-    Event::NodeNet(NodeNet { addresses, devices, rejections: Vec::new() })
+    Event::NodeNet(NodeNet { addresses, devices, ..NodeNet::default() })
 }
 
 #[test]

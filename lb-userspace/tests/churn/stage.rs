@@ -62,7 +62,8 @@ impl Stage {
             let mut dataplane = load(&pins, &features);
             dataplane.attach_cgroup(&cluster.node_cgroup(NODE).unwrap()).unwrap();
             let ifindex = nix::net::if_::if_nametoindex(DEVICE).unwrap();
-            let device = ExternalDevice { name: DEVICE.into(), veth: true, pods: false };
+            let device =
+                ExternalDevice { name: DEVICE.into(), veth: true, vlans: false, pods: false };
             let errors = dataplane.follow_devices(&BTreeMap::from([(ifindex, device)]));
             assert!(errors.is_empty(), "{errors:?}");
             (dataplane, ifindex)

@@ -9,6 +9,7 @@ mod changes;
 mod cleanup;
 mod coexistence;
 mod container;
+mod delivery;
 mod devices;
 mod endpoints;
 mod exposition;

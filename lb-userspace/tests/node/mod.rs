@@ -86,7 +86,8 @@ impl Node {
         let dataplane = &mut self.dataplane;
         let follow = || {
             let ifindex = nix::net::if_::if_nametoindex(DEVICE).unwrap();
-            let eth0 = ExternalDevice { name: DEVICE.into(), veth: true, pods: false };
+            let eth0 =
+                ExternalDevice { name: DEVICE.into(), veth: true, vlans: false, pods: false };
             let errors = dataplane.follow_devices(&[(ifindex, eth0)].into());
             assert!(errors.is_empty(), "{errors:?}");
             Ok(ifindex)

@@ -45,7 +45,8 @@ fn tc_filters(direction: &str) -> String {
 
 /// The device, as if it were no veth: so that `auto` tries XDP.
 fn eth0(ifindex: u32) -> BTreeMap<u32, ExternalDevice> {
-    [(ifindex, ExternalDevice { name: "eth0".into(), veth: false, pods: false })].into()
+    [(ifindex, ExternalDevice { name: "eth0".into(), veth: false, vlans: false, pods: false })]
+        .into()
 }
 
 #[test]
@@ -92,6 +93,24 @@ fn socket_programs_move_to_another_cgroup() {
     let after = target(&second);
     assert!(!after.is_severed());
     assert_ne!(before, after);
+}
+
+#[test]
+fn a_device_has_no_xdp_while_it_has_vlans() {
+    in_namespace(|ifindex| {
+        let room = Room::new("vlans");
+        let features = Features::probe().unwrap();
+        for mode in [XdpMode::Auto, XdpMode::Generic] {
+            let mut dataplane = dataplane(&room, mode, &features);
+            let has_xdp = || links(&room).keys().any(|name| name.starts_with("xdp"));
+            for vlans in [true, false, true, false] {
+                let mut devices = eth0(ifindex);
+                devices.values_mut().for_each(|device| device.vlans = vlans);
+                assert_eq!(dataplane.follow_devices(&devices).len(), 0);
+                assert_eq!(has_xdp(), !vlans, "{mode:?}");
+            }
+        }
+    });
 }
 
 #[test]

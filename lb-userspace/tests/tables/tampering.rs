@@ -73,7 +73,7 @@ fn check(
         let programs = room.load(small());
         let mut dataplane = Dataplane::new(programs, room.pins.clone(), XdpMode::Native, &features);
         dataplane.attach_cgroup(cgroup.path()).unwrap();
-        let eth0 = ExternalDevice { name: "eth0".into(), veth: true, pods: false };
+        let eth0 = ExternalDevice { name: "eth0".into(), veth: true, vlans: false, pods: false };
         assert!(dataplane.follow_devices(&[(ifindex, eth0)].into()).is_empty());
         let mut node = Node { room, cgroup, dataplane };
 

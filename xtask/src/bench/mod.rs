@@ -89,6 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
     let wanted = |only| args.only.is_none_or(|wanted| wanted == only);
     if wanted(Only::Packets) {
         report.add(packets::measure(&programs, args.quick)?);
+        report.add(packets::calls(&programs, args.quick)?);
         interrupt.check()?;
     }
     if wanted(Only::Programming) {

@@ -106,6 +106,12 @@ impl Links {
         self.handle.link().change(message).execute().await.during("add a port to", bridge)
     }
 
+    /// Makes a device that is a port of a bridge one no more.
+    pub async fn release(&self, name: &str) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index(name)?).nocontroller().build();
+        self.handle.link().change(message).execute().await.during("release", name)
+    }
+
     /// Removes a device, and with it its peer.
     pub async fn delete(&self, name: &str) -> Result<()> {
         self.handle.link().del(index(name)?).execute().await.during("delete", name)
@@ -175,6 +181,14 @@ impl Links {
         let message = route(to, Some(via))?;
         let request = self.handle.route().add(message).replace();
         request.execute().await.during("add route", format_args!("{to} via {via}"))
+    }
+
+    /// Adds a route to what is on a device's own link.
+    pub async fn direct_route(&self, to: IpNet, device: &str) -> Result<()> {
+        let mut message = route(to, None)?;
+        message.attributes.push(RouteAttribute::Oif(index(device)?));
+        let request = self.handle.route().add(message).replace();
+        request.execute().await.during("add route", format_args!("{to} dev {device}"))
     }
 
     /// Adds a route by way of a neighbour that packets of no more than so many bytes fit, in place of

@@ -24,7 +24,7 @@ use lb_ebpf::{
 
 use crate::{
     count::count,
-    helper,
+    direct, helper,
     hook::{Direction, Hook},
     lookup::{self, Entry},
     maps::DEVICES,
@@ -273,6 +273,7 @@ where
         && let Route::Out(hop) = hook.route(packet, packet.source, destination)?
         && let Some(device) = lookup::get(&DEVICES, &hop.ifindex)
         && !has_pods(&device)
+        && device.flags & device_flags::DIRECT == 0
     {
         new.kind = flow_kind::TO_REMOTE;
         new.source = F::device_source(&device);
@@ -297,9 +298,13 @@ where
     H: Hook,
 {
     let mut to = Rewrite::of(flow);
+    let mut known = known;
     if flow.kind == flow_kind::TO_LOCAL {
-        rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-        return Ok(Verdict::Pass);
+        known = direct::device(hook, packet, flow)?;
+        if known.is_none() {
+            rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
+            return Ok(Verdict::Local);
+        }
     }
     let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
     to.hop = true;
@@ -342,5 +347,5 @@ where
 fn takes_xdp_frames<H: Hook>(hook: &H, ifindex: u32) -> bool {
     ifindex == hook.ifindex()
         || lookup::get(&DEVICES, &ifindex)
-            .is_some_and(|device| device.flags & lb_common::device::flags::XDP != 0)
+            .is_some_and(|device| device.flags & device_flags::XDP != 0)
 }

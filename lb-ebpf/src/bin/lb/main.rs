@@ -9,6 +9,7 @@
 
 mod answer;
 mod count;
+mod direct;
 mod egress;
 mod end;
 mod enter;

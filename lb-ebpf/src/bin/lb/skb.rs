@@ -9,7 +9,8 @@ use aya_ebpf::{
     EbpfContext,
     helpers::generated::{
         bpf_csum_diff, bpf_csum_update, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
-        bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_store_bytes,
+        bpf_redirect_peer, bpf_skb_adjust_room, bpf_skb_change_tail, bpf_skb_pull_data,
+        bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -34,6 +35,16 @@ pub struct Skb {
     /// Whether who sent the packet is on this node, and an answer goes up and not out.
     pub from_here: bool,
     next_hop: NextHopParams,
+}
+
+/// Whether a packet belongs to a VLAN device above the one it is at, by a tag that the kernel keeps
+/// beside its bytes. Without a number, a tag gives but a priority.
+#[inline(always)]
+pub fn is_of_a_vlan(ctx: &TcContext) -> bool {
+    const NUMBER: u32 = 0x0fff;
+
+    // SAFETY: fields of the program's own context.
+    unsafe { (*ctx.skb.skb).vlan_present != 0 && (*ctx.skb.skb).vlan_tci & NUMBER != 0 }
 }
 
 /// The kernel's `struct bpf_redir_neigh`.
@@ -88,6 +99,13 @@ impl Skb {
         let params = (&raw mut self.next_hop).cast();
         // SAFETY: the parameters have the layout and size of the kernel's structure.
         unsafe { bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32 }
+    }
+
+    /// Puts the packet in at the far end of a device, in another network namespace.
+    #[inline(always)]
+    pub fn redirect_to_peer(&self, ifindex: u32) -> i32 {
+        // SAFETY: takes two numbers.
+        unsafe { bpf_redirect_peer(ifindex, 0) as i32 }
     }
 
     /// Sends the packet back to where it came from.

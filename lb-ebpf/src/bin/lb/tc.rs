@@ -4,6 +4,7 @@ use aya_ebpf::{bindings::__sk_buff, macros::classifier, programs::TcContext};
 use lb_common::{
     V4, V6,
     flow::hook::{EGRESS, INGRESS},
+    settings::flags,
 };
 use lb_ebpf::{
     answer::Answer,
@@ -13,12 +14,13 @@ use lb_ebpf::{
 };
 
 use crate::{
-    answer,
+    answer, direct,
     egress::Egress,
     fragment, hook, icmp,
     ingress::{Fresh, Known, New},
     log::trace,
-    skb::Skb,
+    settings,
+    skb::{self, Skb},
     track::{self, Take},
 };
 
@@ -31,6 +33,8 @@ const UNKNOWN: i32 = i32::MIN;
 const OTHER: i32 = i32::MIN + 1;
 /// Not an action: the packet's flow is to be entered.
 const ENTER: i32 = i32::MIN + 2;
+/// Not an action: the packet may go straight to the device of a pod.
+const DIRECT: i32 = i32::MIN + 3;
 /// Beside an answer's code: for who is on this node.
 const FROM_HERE: u32 = 1 << 31;
 
@@ -43,8 +47,10 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
         Verdict::Enter => ENTER,
         Verdict::Answer(answer, _) => answer.code() as i32,
         Verdict::Back => skb.turn_back(),
-        Verdict::Pass | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
+        Verdict::Local if settings::has(flags::DIRECT_DELIVERY) => DIRECT,
+        Verdict::Pass | Verdict::Local | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
         Verdict::Send(ifindex) => skb.redirect_to_neighbour(ifindex),
+        Verdict::PutIn(ifindex) => skb.redirect_to_peer(ifindex),
         Verdict::Drop(counter) => {
             trace!(&skb.ctx, "tc drop {}", counter.label());
             TC_ACT_SHOT
@@ -55,6 +61,9 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
 /// Ingress of an external device, or of one with pods behind it.
 #[classifier]
 pub fn tc_ingress(ctx: TcContext) -> i32 {
+    if skb::is_of_a_vlan(&ctx) {
+        return TC_ACT_UNSPEC;
+    }
     let skb = Skb::new(ctx);
     match parse::network(&skb) {
         Network::V4 => ingress_v4(&skb),
@@ -66,6 +75,9 @@ pub fn tc_ingress(ctx: TcContext) -> i32 {
 /// Egress of an external device, or of one with pods behind it.
 #[classifier]
 pub fn tc_egress(ctx: TcContext) -> i32 {
+    if skb::is_of_a_vlan(&ctx) {
+        return TC_ACT_UNSPEC;
+    }
     let skb = Skb::new(ctx);
     match parse::network(&skb) {
         Network::V4 => egress_v4(&skb),
@@ -79,7 +91,7 @@ pub fn tc_egress(ctx: TcContext) -> i32 {
 macro_rules! for_family {
     (
         $family:ty, $in:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $fresh:ident,
-        $answer:ident;
+        $direct:ident, $answer:ident;
         $out:ident: $out_fragment:ident, $reply:ident, $out_icmp:ident
     ) => {
         #[inline(always)]
@@ -100,6 +112,9 @@ macro_rules! for_family {
             if action == ENTER {
                 <$family>::open();
                 action = $fresh(ctx);
+            }
+            if action == DIRECT {
+                action = $direct(ctx);
             }
             if Answer::from_code(action as u32).is_some() {
                 action = $answer(ctx, action as u32);
@@ -135,6 +150,7 @@ macro_rules! for_family {
         called!($icmp, Skb::quoting, |skb| icmp::run::<$family, _>(skb, INGRESS));
         called!($new, Skb::of, |skb| hook::run::<New, $family, _>(skb));
         called!($fresh, Skb::of, |skb| hook::run::<Fresh, $family, _>(skb));
+        called!($direct, Skb::of, |skb| direct::run::<$family, _>(skb));
         called!($answer, Skb::of, |skb, code: u32| {
             skb.from_here = code & FROM_HERE != 0;
             answer::run::<$family, _>(skb, code & !FROM_HERE)
@@ -164,12 +180,12 @@ macro_rules! called {
 for_family! {
     V4, ingress_v4:
     tc_fragment_v4, tc_known_v4, tc_icmp_v4, tc_new_v4, tc_fresh_v4,
-    tc_answer_v4;
+    tc_direct_v4, tc_answer_v4;
     egress_v4: tc_egress_fragment_v4, tc_egress_v4, tc_egress_icmp_v4
 }
 for_family! {
     V6, ingress_v6:
     tc_fragment_v6, tc_known_v6, tc_icmp_v6, tc_new_v6, tc_fresh_v6,
-    tc_answer_v6;
+    tc_direct_v6, tc_answer_v6;
     egress_v6: tc_egress_fragment_v6, tc_egress_v6, tc_egress_icmp_v6
 }

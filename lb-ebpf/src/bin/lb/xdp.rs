@@ -3,11 +3,13 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::{xdp_action, xdp_md},
-    helpers::generated::{bpf_csum_diff, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    helpers::generated::{
+        bpf_csum_diff, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+    },
     macros::xdp,
     programs::XdpContext,
 };
-use lb_common::{V4, V6, counter::Counter, flow::hook::INGRESS};
+use lb_common::{V4, V6, counter::Counter, flow::hook::INGRESS, settings::flags};
 use lb_ebpf::{
     answer::Answer,
     csum::Sum,
@@ -18,13 +20,16 @@ use lb_ebpf::{
 };
 
 use crate::{
-    answer, fragment,
+    answer,
+    count::count,
+    fragment,
     hook::{self, Hook},
     icmp,
     ingress::{Fresh, Known, New},
     log::trace,
     lookup,
     route::{self, FibFamily, NextHop, Route},
+    settings,
     track::Take,
 };
 
@@ -40,6 +45,18 @@ impl Frame {
             return None;
         }
         Some(start as *mut [T; N])
+    }
+
+    /// Whether there is more of the frame than its first buffer, which is all we reach. Such a frame
+    /// can be translated, but not made into an answer.
+    #[inline(always)]
+    fn goes_on(&self) -> bool {
+        if !settings::has(flags::XDP_FRAGS) {
+            return false;
+        }
+        let first = (self.0.data_end() - self.0.data()) as u64;
+        // SAFETY: the program's own context; only a kernel that has the helper gets here.
+        unsafe { bpf_xdp_get_buff_len(self.0.ctx) != first }
     }
 }
 
@@ -146,7 +163,9 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
         Verdict::Other => OTHER,
         Verdict::Answer(answer, _) => answer.code(),
         Verdict::Enter => ENTER,
-        Verdict::Pass | Verdict::LeaveToTc(_) => xdp_action::XDP_PASS,
+        Verdict::Pass | Verdict::Local | Verdict::LeaveToTc(_) | Verdict::PutIn(_) => {
+            xdp_action::XDP_PASS
+        }
         // SAFETY: takes two numbers.
         Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
         // SAFETY: takes two numbers.
@@ -159,7 +178,7 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
 }
 
 /// Ingress of an external device.
-#[xdp]
+#[xdp(frags)]
 pub fn xdp_ingress(ctx: XdpContext) -> u32 {
     let frame = Frame(ctx);
     match parse::network(&frame) {
@@ -196,6 +215,10 @@ macro_rules! for_family {
                 action = $fresh(ctx);
             }
             if Answer::from_code(action).is_some() {
+                if frame.goes_on() {
+                    count(Counter::XdpParts);
+                    return xdp_action::XDP_PASS;
+                }
                 action = $answer(ctx, action);
             }
             action

@@ -45,9 +45,10 @@ struct Load {
     attach_type: u32,
 }
 
-/// Whether the kernel accepts a program of this kind for this hook. `code` is in the encoding of
+/// Whether the kernel accepts a program of this kind for this hook, with these program
+/// flags. `code` is in the encoding of
 /// BPF, one word an instruction.
-pub fn program_loads(kind: u32, attach_type: u32, code: &[u64]) -> bool {
+pub fn program_loads(kind: u32, attach_type: u32, flags: u32, code: &[u64]) -> bool {
     let mut attributes = Load {
         kind,
         instruction_count: code.len() as u32,
@@ -57,7 +58,7 @@ pub fn program_loads(kind: u32, attach_type: u32, code: &[u64]) -> bool {
         log_size: 0,
         log: 0,
         kernel_version: 0,
-        flags: 0,
+        flags,
         name: [0; 16],
         ifindex: 0,
         attach_type,

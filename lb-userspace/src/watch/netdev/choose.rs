@@ -34,6 +34,12 @@ pub struct Link {
     pub loopback: bool,
     /// It is switched on.
     pub up: bool,
+    /// It is a port of a bridge or another device.
+    pub port: bool,
+    /// The link that it is a VLAN of.
+    pub vlan_of: Option<u32>,
+    /// What it belongs to, its other end as a rule, is in another network namespace.
+    pub reaches_out: bool,
 }
 
 /// An address of a link.
@@ -92,6 +98,8 @@ pub struct NodeNet {
     pub addresses: BTreeMap<IpAddr, LocalAddress>,
     /// External devices, and those that face pods, by ifindex.
     pub devices: BTreeMap<u32, DeviceNet>,
+    /// Devices that pods may be behind, by ifindex.
+    pub pods: BTreeMap<u32, PodSide>,
     /// Devices that were asked for and are not there or cannot be used.
     pub rejections: Vec<Rejection>,
 }
@@ -116,12 +124,35 @@ pub struct DeviceNet {
     pub kind: Option<String>,
     /// It is switched on.
     pub up: bool,
+    /// There are VLAN devices on it.
+    pub vlans: bool,
     /// Pods are behind it, not what is outside.
     pub pods: bool,
     /// Source of IPv4 flows that leave by it.
     pub source_v4: Option<Ipv4Addr>,
     /// Source of IPv6 flows that leave by it.
     pub source_v6: Option<Ipv6Addr>,
+}
+
+/// What kind of device pods are behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PodSide {
+    /// A bridge.
+    Bridge,
+    /// One end of a veth pair, the other one in another network namespace.
+    Veth,
+}
+
+impl PodSide {
+    /// Whether pods may be behind a link that is not external. What is a port is reached by way of
+    /// what it is a port of.
+    fn of(link: &Link) -> Option<Self> {
+        match link.kind.as_deref() {
+            Some("bridge") if link.ethernet && !link.port => Some(Self::Bridge),
+            Some("veth") if link.reaches_out && !link.port => Some(Self::Veth),
+            _ => None,
+        }
+    }
 }
 
 impl NodeNet {
@@ -159,6 +190,10 @@ impl NodeNet {
                 });
             }
         }
+        let faces_pods =
+            |link: &&Link| net.devices.get(&link.index).is_none_or(|device| device.pods);
+        let pods = listing.links.iter().filter(faces_pods);
+        net.pods = pods.filter_map(|link| Some((link.index, PodSide::of(link)?))).collect();
         net.rejections.extend(unmatched(listing, selection));
         net
     }
@@ -191,6 +226,7 @@ fn device(listing: &Listing, link: &Link, pods: bool) -> DeviceNet {
         name: link.name.clone(),
         kind: link.kind.clone(),
         up: link.up,
+        vlans: listing.links.iter().any(|other| other.vlan_of == Some(link.index)),
         pods,
         source_v4: source(IpFamily::V4).and_then(|address| match address {
             IpAddr::V4(address) => Some(address),
@@ -246,7 +282,15 @@ mod tests {
 
     fn link(index: u32, name: &str) -> Link {
         let (ethernet, loopback) = (!name.starts_with("tun") && name != "lo", name == "lo");
-        Link { index, name: name.to_owned(), kind: None, ethernet, loopback, up: true }
+        Link {
+            index,
+            name: name.to_owned(),
+            kind: None,
+            ethernet,
+            loopback,
+            up: true,
+            ..Link::default()
+        }
     }
 
     fn address(link: u32, text: &str) -> Address {

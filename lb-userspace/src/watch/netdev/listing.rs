@@ -55,10 +55,17 @@ fn link(message: &LinkMessage) -> Link {
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         loopback: message.header.flags.contains(LinkFlags::Loopback),
         up: message.header.flags.contains(LinkFlags::Up),
+        port: false,
+        vlan_of: None,
+        reaches_out: false,
     };
+    let mut below = None;
     for attribute in &message.attributes {
         match attribute {
+            LinkAttribute::Link(index) => below = Some(*index),
             LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Controller(_) => link.port = true,
+            LinkAttribute::LinkNetNsId(_) => link.reaches_out = true,
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -67,6 +74,10 @@ fn link(message: &LinkMessage) -> Link {
             }
             _ => {}
         }
+    }
+    // Of a link in another namespace the number means nothing here.
+    if link.kind.as_deref() == Some("vlan") && !link.reaches_out {
+        link.vlan_of = below;
     }
     link
 }

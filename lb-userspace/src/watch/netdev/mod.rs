@@ -9,7 +9,7 @@ mod choose;
 mod listing;
 
 pub use choose::{
-    Address, DeviceNet, External, Link, Listing, LocalAddress, NodeNet, Route, Selection,
+    Address, DeviceNet, External, Link, Listing, LocalAddress, NodeNet, PodSide, Route, Selection,
 };
 
 use std::{

@@ -10,8 +10,9 @@ use std::{
 };
 
 use aya::{
+    TestRun, TestRunOptions,
     maps::{PerCpuArray, PerCpuValues},
-    programs::XdpMode,
+    programs::{TestRunAttrs, XdpMode},
 };
 use lb_common::{
     Address, Family, V4, V6, counter::Counter, device::Device, frontend::node_address, limits,
@@ -73,7 +74,7 @@ impl Rig {
         pins.prepare().unwrap();
         let settings = Settings {
             sizes,
-            flags: flags::SET_RETVAL | more,
+            flags: flags::SET_RETVAL | flags::XDP_FRAGS | more,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
             snat_ports,
         };
@@ -102,7 +103,12 @@ impl Rig {
             source_v6: V6::narrow(of(true).unwrap().into()),
             flags: lb_common::device::flags::XDP,
         };
-        let plan = self.planner.plan_node(&addresses, &BTreeMap::from([(self.ifindex, device)]));
+        // The bridge that the pods are on, for whom packets are handed to.
+        let node = self.cluster.netns(NODE).unwrap();
+        let bridge = inside(node, || nix::net::if_::if_nametoindex("cni0").unwrap());
+        let direct = Device { flags: lb_common::device::flags::DIRECT, ..Device::default() };
+        let devices = BTreeMap::from([(self.ifindex, device), (bridge, direct)]);
+        let plan = self.planner.plan_node(&addresses, &devices);
         self.perform(plan);
     }
 
@@ -135,6 +141,20 @@ impl Rig {
             At::TcIngress => run_tc(classifier(programs, names::TC_INGRESS), ifindex, packet),
             At::TcEgress => run_tc(classifier(programs, names::TC_EGRESS), ifindex, packet),
         })
+    }
+
+    /// Lets the node receive a packet at its external device, through XDP and what comes after it.
+    pub fn receive(&mut self, packet: &[u8]) {
+        self.on_node(|programs, ifindex| {
+            let context = xdp_context(ifindex, packet);
+            let options = TestRunOptions {
+                data_in: Some(packet),
+                ctx_in: Some(&context),
+                attrs: TestRunAttrs::new().xdp_live_frames(1),
+                ..Default::default()
+            };
+            xdp(programs).test_run(options).unwrap();
+        });
     }
 
     /// Does something with the programs in the node's namespace, and the external device's ifindex.
@@ -176,8 +196,13 @@ impl Rig {
 
     /// What the node's external device takes.
     pub fn set_mtu(&self, bytes: u32) {
+        self.set_mtu_of("eth0", bytes);
+    }
+
+    /// What a device of the node takes.
+    pub fn set_mtu_of(&self, device: &str, bytes: u32) {
         let node = self.cluster.netns(NODE).unwrap();
-        node.links(async |links| links.mtu("eth0", bytes).await).unwrap();
+        node.links(async |links| links.mtu(device, bytes).await).unwrap();
     }
 
     /// How often something was counted.

@@ -1,0 +1,152 @@
+//! Packets from outside that are handed to the devices of pods, past the node's stack.
+
+use std::net::{IpAddr, SocketAddr};
+
+use lb_testbed::{Agent, CLIENT, Families, Probe};
+
+use crate::stage::{MAIN, Stage, inspect, service, until};
+
+const REQUESTS: u64 = 40;
+const MEGABYTE: usize = 1_000_000;
+
+/// A pod, the NodePorts of its Service, and whether it has a device of its own on the node.
+const PODS: [(&str, u16, u16, bool); 2] =
+    [("bridged", 30_080, 30_053, false), ("apart", 30_081, 30_054, true)];
+
+fn stage() -> Stage {
+    let stage = Stage::of(Families::Both, 1).with("node1", "bridged").with("node1", "apart");
+    for (pod, http, dns, is_apart) in PODS {
+        let spec = format!(
+            "type: NodePort, ipFamilyPolicy: RequireDualStack, ports: [{{name: http, port: 80, \
+             nodePort: {http}}}, {{name: dns, port: 53, protocol: UDP, nodePort: {dns}}}]"
+        );
+        stage.write(&format!("{pod}-{MAIN}"), &[service(pod, &spec), stage.endpoints(pod, &[pod])]);
+        if is_apart {
+            set_apart(&stage, pod);
+        }
+    }
+    stage
+}
+
+/// The node's end of a pod's cable.
+fn device(stage: &Stage, pod: &str) -> String {
+    match stage.address(pod, true) {
+        Some(IpAddr::V4(address)) => format!("pod{}", address.octets()[3]),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Takes a pod off the bridge, and routes to it by its own device.
+fn set_apart(stage: &Stage, pod: &str) {
+    let near = device(stage, pod);
+    let gateways = stage.cluster.bridge_addresses("node1").unwrap();
+    let addresses = stage.cluster.addresses(pod).unwrap();
+    let node = stage.cluster.netns("node1").unwrap();
+    node.links(async |links| {
+        links.release(&near).await?;
+        // Neighbour discovery answers only for addresses of the device that is asked.
+        for gateway in gateways.iter().filter(|gateway| gateway.is_ipv6()) {
+            links.address(&near, (*gateway).into()).await?;
+        }
+        for address in addresses {
+            links.direct_route((*address).into(), &near).await?;
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+fn handed_over(agent: &Agent) -> u64 {
+    let counters = inspect(agent, "status")["counters"].clone();
+    let mut rows = counters.as_array().unwrap().iter();
+    let row = rows.find(|row| row["counter"] == "direct_delivery").unwrap();
+    row["value"].as_u64().unwrap()
+}
+
+/// How many packets the node has sent by a device.
+fn sent(stage: &Stage, device: &str) -> u64 {
+    let node = stage.cluster.netns("node1").unwrap();
+    let table = node.enter(|| Ok(std::fs::read_to_string("/proc/thread-self/net/dev").unwrap()));
+    let table = table.unwrap();
+    let (_, numbers) = table
+        .lines()
+        .find_map(|line| line.trim().split_once(':').filter(|(name, _)| *name == device))
+        .unwrap();
+    numbers.split_whitespace().nth(9).unwrap().parse().unwrap()
+}
+
+/// All calls are answered by the pod, which sees the client; returns how many packets were handed
+/// over, and how many the node sent by the pod's device.
+#[track_caller]
+fn check(stage: &Stage, agent: &Agent, pod: &str, probe: &Probe) -> (u64, u64) {
+    let near = device(stage, pod);
+    let before = (handed_over(agent), sent(stage, &near));
+    let report = stage.cluster.probe(CLIENT, probe).unwrap();
+    let to: SocketAddr = probe.to;
+    assert_eq!(report.errors, Default::default(), "{pod} {to} {:?}", probe.transport);
+    let client = stage.address(CLIENT, to.is_ipv4()).unwrap();
+    for answer in &report.answers {
+        assert_eq!((&*answer.pod, answer.from, answer.peer), (pod, to, client));
+    }
+    (handed_over(agent) - before.0, sent(stage, &near) - before.1)
+}
+
+#[test]
+fn pods_are_handed_their_packets_on_a_bridge_and_on_devices_of_their_own() {
+    let stage = stage();
+    let agent = stage.start_with("node1", &["--direct-delivery"]);
+    for (pod, http, dns, is_apart) in PODS {
+        for is_v4 in [true, false] {
+            let node = stage.address("node1", is_v4).unwrap();
+            // Until its neighbour is known, a pod gets its packets as the stack would send them.
+            check(&stage, &agent, pod, &Probe::tcp((node, http).into()));
+            for probe in [Probe::tcp((node, http).into()), Probe::udp((node, dns).into())] {
+                let probe = probe.requests(REQUESTS);
+                let (handed, sent) = check(&stage, &agent, pod, &probe);
+                assert!(handed >= REQUESTS, "{pod}: {handed} handed over");
+                assert_eq!(sent < REQUESTS, is_apart, "{pod}: {sent} sent by its device");
+            }
+            let large = Probe::tcp((node, http).into()).download_bytes(MEGABYTE).requests(3);
+            check(&stage, &agent, pod, &large);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_handed_over_unless_it_is_asked_for() {
+    let stage = stage();
+    let agent = stage.start("node1");
+    for (pod, http, _, _) in PODS {
+        let node = stage.address("node1", true).unwrap();
+        let probe = Probe::tcp((node, http).into()).requests(REQUESTS);
+        let (handed, sent) = check(&stage, &agent, pod, &probe);
+        assert_eq!(handed, 0);
+        assert!(sent >= REQUESTS);
+    }
+}
+
+#[test]
+fn a_pod_that_comes_later_and_one_whose_link_is_narrow_are_served() {
+    let mut stage = stage();
+    let agent = stage.start_with("node1", &["--direct-delivery"]);
+    stage.add_pod("node1", "later");
+    set_apart(&stage, "later");
+    let spec = "type: NodePort, ports: [{name: http, port: 80, nodePort: 30082}]";
+    stage.write("later.yaml", &[service("later", spec), stage.endpoints("later", &["later"])]);
+    let node = stage.address("node1", true).unwrap();
+    let to = SocketAddr::new(node, 30_082);
+    stage.until_who(CLIENT, &to.to_string(), Some(&["later"]));
+    let probe = Probe::tcp(to).requests(REQUESTS);
+    let handed = || check(&stage, &agent, "later", &probe).0 >= REQUESTS;
+    until(handed).expect("its device is found");
+
+    let near = device(&stage, "later");
+    stage
+        .cluster
+        .netns("node1")
+        .unwrap()
+        .links(async |links| links.mtu(&near, 1_300).await)
+        .unwrap();
+    let (handed, _) = check(&stage, &agent, "later", &probe.clone().download_bytes(MEGABYTE));
+    assert!(handed >= REQUESTS);
+}
