@@ -55,6 +55,10 @@ pub struct Flow<A> {
     pub source_port: Be16,
     /// New destination port.
     pub destination_port: Be16,
+    /// Where packets leave that go on from here.
+    pub hop: Hop,
+    /// Low half of jiffies when last refreshed; only differences mean something.
+    pub seen_jiffies: u32,
     /// The backend at the other end.
     pub backend: BackendRef,
     /// Row of `SERVICES`.
@@ -72,14 +76,31 @@ pub struct Flow<A> {
     pub id: u32,
     /// One of [`life`], in the client's direction; zero in the other.
     pub life: u32,
-    /// Low half of jiffies when last refreshed; only differences mean something.
-    pub seen_jiffies: u32,
     /// Seconds of the monotonic clock when last refreshed, for people.
     pub seen_s: u32,
 }
 
 /// The flow in the family's own form.
 pub type FlowOf<F> = Flow<<F as Family>::Address>;
+
+/// What the kernel's FIB said of an entry's packets when it was last asked. Believed for
+/// [`limits::FLOW_REFRESH_MS`](crate::limits::FLOW_REFRESH_MS), and only of packets like the one
+/// it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(C)]
+pub struct Hop {
+    /// Device to leave by; zero: the FIB has to be asked.
+    pub ifindex: u32,
+    /// Destination and source of the Ethernet header, as they stand in a frame.
+    pub ethernet: [u32; 3],
+    /// A packet of so many bytes from the network header on fits: the link's MTU if the FIB told,
+    /// else the length that was asked about.
+    pub fits: u16,
+    /// Type of service or traffic class that was asked about.
+    pub tos: u8,
+    /// Not zero: XDP may send out of the device.
+    pub xdp: u8,
+}
 
 /// Which direction of which translation an entry is.
 pub mod kind {

@@ -5,7 +5,7 @@ use crate::{
     affinity::{Affinity, AffinityKey},
     backend::{Backend, BackendRef},
     device::Device,
-    flow::{Flow, FlowKey, Token},
+    flow::{Flow, FlowKey, Hop, Token},
     fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
     pool::{Lock, Pool, PoolKey, bpf_spin_lock},
@@ -17,7 +17,7 @@ use crate::{
 
 /// Version of everything in this crate that goes through a map. Pinned maps of another version
 /// are replaced, never read.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// For each type that goes through a map: its size, its alignment, the sum of its fields' sizes
 /// (equal to its size, so that no byte is padding the compiler left uninitialised), and `Pod` for
@@ -56,8 +56,9 @@ shared! {
     BackendRef, 8, 4, 4 + 4;
     FlowKey<Ipv4>, 16, 4, 4 + 4 + 2 + 2 + 1 + 1 + 2;
     FlowKey<Ipv6>, 40, 4, 16 + 16 + 2 + 2 + 1 + 1 + 2;
-    Flow<Ipv4>, 44, 4, 4 + 4 + 2 + 2 + 8 + 4 + 1 + 1 + 1 + 1 + 4 + 4 + 4 + 4;
-    Flow<Ipv6>, 68, 4, 16 + 16 + 2 + 2 + 8 + 4 + 1 + 1 + 1 + 1 + 4 + 4 + 4 + 4;
+    Hop, 20, 4, 4 + 3 * 4 + 2 + 1 + 1;
+    Flow<Ipv4>, 64, 4, 4 + 4 + 2 + 2 + 20 + 4 + 8 + 4 + 1 + 1 + 1 + 1 + 4 + 4 + 4;
+    Flow<Ipv6>, 88, 4, 16 + 16 + 2 + 2 + 20 + 4 + 8 + 4 + 1 + 1 + 1 + 1 + 4 + 4 + 4;
     Token<Ipv4>, 24, 4, 16 + 4 + 4;
     Token<Ipv6>, 48, 4, 40 + 4 + 4;
     PoolKey, 40, 4, 16 + 16 + 2 + 2 + 2 + 1 + 1;

@@ -104,9 +104,9 @@ pub const UDP_ONE_WAY_PRESSED_S: u32 = 2;
 /// A conversation that has gone silent: it is a question and its answer most often.
 pub const UDP_TWO_WAY_PRESSED_S: u32 = 5;
 
-/// A flow entry is written at most once in this many jiffies (a quarter of a second to two and a
-/// half, by the kernel's HZ): packets in between cost no store.
-pub const FLOW_REFRESH_JIFFIES: u32 = 250;
+/// For so long after it was refreshed a flow's entry is left alone, so that most packets cost no
+/// store, and its next hop is believed: a change of routes or neighbours is followed within it.
+pub const FLOW_REFRESH_MS: u32 = 250;
 
 /// Default of `sessionAffinityConfig.clientIP.timeoutSeconds`, as Kubernetes documents it.
 pub const AFFINITY_TIMEOUT_DEFAULT_S: u32 = 10_800;

@@ -56,6 +56,8 @@ pub const GLOBAL_NODE_PORT_LAST: &str = "NODE_PORT_LAST";
 
 /// Global: first source port of ours.
 pub const GLOBAL_SNAT_PORT_FIRST: &str = "SNAT_PORT_FIRST";
+/// Global: [`crate::limits::FLOW_REFRESH_MS`] in jiffies of this kernel.
+pub const GLOBAL_FLOW_REFRESH_JIFFIES: &str = "FLOW_REFRESH_JIFFIES";
 /// Global: how many source ports of ours there are.
 pub const GLOBAL_SNAT_PORTS: &str = "SNAT_PORTS";
 

@@ -11,7 +11,7 @@ use lb_common::{
     affinity::{Affinity, AffinityKey},
     backend::{Backend, BackendRef},
     device::Device,
-    flow::{Flow, FlowKey, Token},
+    flow::{Flow, FlowKey, Hop, Token},
     fragment::{FragmentKey, Ports},
     frontend::{Frontend, FrontendKey},
     layout::{LAYOUT_VERSION, TYPES},
@@ -50,13 +50,14 @@ fields! {
     BackendRef { index, generation }
     FlowKey<Ipv4> { source, destination, source_port, destination_port, protocol, hook, pad }
     FlowKey<Ipv6> { source, destination, source_port, destination_port, protocol, hook, pad }
+    Hop { ifindex, ethernet, fits, tos, xdp }
     Flow<Ipv4> {
-        source, destination, source_port, destination_port, backend, service, kind, state, answered,
-        pad, id, life, seen_jiffies, seen_s
+        source, destination, source_port, destination_port, hop, seen_jiffies, backend, service,
+        kind, state, answered, pad, id, life, seen_s
     }
     Flow<Ipv6> {
-        source, destination, source_port, destination_port, backend, service, kind, state, answered,
-        pad, id, life, seen_jiffies, seen_s
+        source, destination, source_port, destination_port, hop, seen_jiffies, backend, service,
+        kind, state, answered, pad, id, life, seen_s
     }
     FragmentKey { source, destination, identity, protocol, hook, pad }
     Ports { source, destination, seen_s }

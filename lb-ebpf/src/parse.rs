@@ -338,7 +338,7 @@ pub(crate) const fn second_half(word: u32) -> u16 {
 
 /// The word whose halves these are.
 #[inline(always)]
-pub(crate) const fn join(first: u16, second: u16) -> u32 {
+pub const fn join(first: u16, second: u16) -> u32 {
     let [a, b] = first.to_ne_bytes();
     let [c, d] = second.to_ne_bytes();
     u32::from_ne_bytes([a, b, c, d])

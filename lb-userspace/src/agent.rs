@@ -121,7 +121,8 @@ pub async fn run(config: Config) -> Result<()> {
         metrics: ports.loop_metrics.clone(),
         pulse: Arc::clone(&ports.pulse),
     });
-    let followed = source::open(&config, &events, ports.eligible()).await?;
+    let followed =
+        source::open(&config, &events, ports.eligible(), ports.watch_metrics.clone()).await?;
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     tasks.spawn(async { network.run().await.context("following this node's network") });
     tasks.spawn(source::forward(net, Event::NodeNet, events.clone()));

@@ -76,6 +76,7 @@ const PRIVILEGED: [Rung; 3] = [
             agent("tables"),
             agent("netns"),
             agent("churn"),
+            agent("flood"),
             agent("kube"),
         ],
     },

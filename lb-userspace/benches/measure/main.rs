@@ -6,9 +6,11 @@
 
 mod baseline;
 mod calls;
+mod frames;
 mod packets;
 mod population;
 mod programming;
+mod sync;
 
 #[path = "../../tests/packets/frame.rs"]
 #[expect(dead_code, reason = "the tests read packets, too")]
@@ -19,6 +21,9 @@ mod message;
 #[path = "../../tests/node/mod.rs"]
 #[expect(dead_code, reason = "the tests ask more of it")]
 mod node;
+#[path = "../../tests/raw/mod.rs"]
+#[expect(dead_code, reason = "the tests send more")]
+mod raw;
 #[path = "../../tests/packets/rig/mod.rs"]
 #[expect(dead_code, reason = "the tests ask more of it")]
 mod rig;
@@ -48,6 +53,8 @@ enum Verb {
     /// Makes one call again and again
     #[command(hide = true)]
     Call(calls::OneArgs),
+    /// How many packets a second arrive
+    Frames(frames::Args),
     /// What it takes to bring objects in memory into the kernel
     Programming(programming::Args),
 }
@@ -58,6 +65,7 @@ fn main() -> Result<()> {
         Verb::Packets(args) => packets::measure(&args)?,
         Verb::Calls(args) => calls::measure(&args)?,
         Verb::Call(args) => calls::one(&args)?,
+        Verb::Frames(args) => frames::measure(&args)?,
         Verb::Programming(args) => programming::measure(&args)?,
     };
     println!("{samples}");

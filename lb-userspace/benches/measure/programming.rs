@@ -1,28 +1,20 @@
 //! From objects in memory to tables in the kernel: all of them into empty tables, then one endpoint
-//! at a time. What is done is what `reconcile` does with a picture from a source, step by step, so
-//! that each step can be timed; logging and channels are left out.
+//! at a time; and what it takes to compare the tables with what was written.
 //!
 //! Making the empty tables and loading the programs is timed by itself: an agent does it once, at
 //! its very first start. Pictures are made outside of all times: they are the source's work.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use lb_common::{limits, settings::flags};
 use lb_testbed::{Cluster, Families, Launcher};
-use lb_userspace::{
-    kernel::{OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
-    maps::{self, KernelTables, Tables as _},
-    model::{Model, Node, Picture, ServiceName},
-    plan::{Capacities, Plan, Planner},
-};
+use lb_userspace::{kernel::Pins, model::Picture};
 use serde_json::{Value, json};
 
-use crate::population;
+use crate::{
+    population,
+    sync::{self, Loop, Pass},
+};
 
 /// How much is measured.
 #[derive(clap::Args)]
@@ -39,30 +31,9 @@ pub struct Args {
     /// Changes of one endpoint
     #[arg(long, default_value_t = 2_000)]
     changes: u32,
-}
-
-/// Model, planner and tables, as the loop has them.
-struct Loop {
-    model: Model,
-    planner: Planner,
-    tables: KernelTables,
-}
-
-/// What became of one picture.
-#[derive(Default)]
-struct Pass {
-    model: Duration,
-    plan: Duration,
-    write: Duration,
-    ops: usize,
-    /// Operations that take a system call; the others are stores to memory.
-    calls: usize,
-}
-
-impl Pass {
-    fn total(&self) -> Duration {
-        self.model + self.plan + self.write
-    }
+    /// How often the tables are compared with what was written
+    #[arg(long, default_value_t = 5)]
+    audits: u32,
 }
 
 /// The verb.
@@ -71,18 +42,21 @@ pub fn measure(args: &Args) -> Result<Value> {
     // Nothing but its folder of pins is used.
     let cluster =
         Cluster::builder(Launcher::beside_tests()?).families(Families::V4).nodes(1).build()?;
+    let sizes = sync::sizes(args.services, args.endpoints);
     let picture = Arc::new(population::picture(args.services, args.endpoints));
+    let pins = Pins::new(&cluster.pins("node1")?);
     let (mut creations, mut loads) = (Vec::new(), Vec::new());
+    let (mut empty, mut full) = Default::default();
     let mut last = None;
     for _ in 0..args.loads {
         // The tables of the round before go first.
         drop(last.take());
-        let pins = Pins::new(&cluster.pins("node1")?);
         pins.prepare()?;
-        let (mut sync, created) = Loop::new(&pins)?;
+        let (mut sync, created) = Loop::new(&pins, sizes)?;
+        empty = sync::tables(&pins, &sizes)?;
         let pass = sync.take(Arc::clone(&picture))?;
-        let usage = sync.planner.usage();
-        ensure!(usage.services == args.services, "only {} services fitted", usage.services);
+        sync.expect(args.services)?;
+        full = sync::tables(&pins, &sizes)?;
         creations.push(created);
         loads.push(pass);
         last = Some(sync);
@@ -90,70 +64,28 @@ pub fn measure(args: &Args) -> Result<Value> {
     }
     let mut sync = last.context("nothing was loaded")?;
     let changes = change(&mut sync, picture, args)?;
+    let audits: Vec<_> = (0..args.audits).map(|_| sync.audit()).collect::<Result<_>>()?;
+    let (rows, entries): (Vec<_>, Vec<_>) = audits.into_iter().unzip();
     Ok(json!({
         "services": args.services,
         "endpoints": args.endpoints,
-        "creation": creations.iter().map(Duration::as_nanos).collect::<Vec<_>>(),
-        "load": passes(&loads),
-        "change": passes(&changes),
+        "creation": nanoseconds(&creations),
+        "load": Pass::json(&loads),
+        "change": Pass::json(&changes),
+        "audit": {"rows": nanoseconds(&rows), "entries": nanoseconds(&entries)},
+        "tables": {"empty": empty, "full": full},
     }))
-}
-
-impl Loop {
-    /// On new, empty tables; and how long it took to make them.
-    fn new(pins: &Pins) -> Result<(Self, Duration)> {
-        let started = Instant::now();
-        let settings = Settings {
-            sizes: Sizes::default(),
-            flags: flags::SET_RETVAL,
-            node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
-            snat_ports: (limits::SNAT_PORT_FIRST, limits::SNAT_PORT_LAST),
-        };
-        // The pins keep the tables; nothing is attached, so the programs may go.
-        Programs::load(OBJECT, &settings, pins)?;
-        let tables = KernelTables::open(&pins.maps(), Access::Write, true)?;
-        let created = started.elapsed();
-        let model = Model::new(Node { name: "node-0".into(), zone: None });
-        Ok((Self { model, planner: Planner::new(Capacities::default()), tables }, created))
-    }
-
-    /// Brings a picture into the tables.
-    fn take(&mut self, picture: Arc<Picture>) -> Result<Pass> {
-        let mut pass = Pass::default();
-        let outdated = Arc::clone(self.model.picture());
-        let started = Instant::now();
-        let dirty: BTreeSet<ServiceName> = self.model.replace(picture);
-        let wanted: Vec<_> = dirty
-            .into_iter()
-            .map(|name| {
-                let ports = self.model.service_ports(&name);
-                (name, ports)
-            })
-            .collect();
-        pass.model = started.elapsed();
-        let started = Instant::now();
-        let Plan { ops, retired, .. } = self.planner.plan(wanted);
-        pass.plan = started.elapsed();
-        let started = Instant::now();
-        self.tables.apply(&ops)?;
-        pass.write = started.elapsed();
-        drop(outdated);
-        (pass.ops, pass.calls) = (ops.len(), ops.iter().filter(|op| maps::is_call(op)).count());
-        // No program runs here, so every grace period is over.
-        self.planner.release(retired);
-        Ok(pass)
-    }
 }
 
 /// Takes an endpoint from one service after another, in no order that memory likes, and gives it
 /// back.
 fn change(sync: &mut Loop, picture: Arc<Picture>, args: &Args) -> Result<Vec<Pass>> {
     /// Coprime to any round number of services.
-    const STEP: u32 = 7_919;
+    const STEP: u64 = 7_919;
     let mut passes = Vec::new();
     let mut now = picture;
     for number in 0..args.changes {
-        let service = (number / 2 * STEP) % args.services;
+        let service = (u64::from(number / 2) * STEP % u64::from(args.services)) as u32;
         let (first, end) = (service * args.endpoints, (service + 1) * args.endpoints);
         let back = number % 2;
         let slice = population::slice(service, first..end - (1 - back));
@@ -167,16 +99,6 @@ fn change(sync: &mut Loop, picture: Arc<Picture>, args: &Args) -> Result<Vec<Pas
     Ok(passes)
 }
 
-fn passes(all: &[Pass]) -> Value {
-    let times = |of: fn(&Pass) -> Duration| -> Vec<u128> {
-        all.iter().map(|pass| of(pass).as_nanos()).collect()
-    };
-    json!({
-        "model": times(|pass| pass.model),
-        "plan": times(|pass| pass.plan),
-        "write": times(|pass| pass.write),
-        "total": times(Pass::total),
-        "ops": all.iter().map(|pass| pass.ops).collect::<Vec<_>>(),
-        "calls": all.iter().map(|pass| pass.calls).collect::<Vec<_>>(),
-    })
+fn nanoseconds(times: &[Duration]) -> Vec<u128> {
+    times.iter().map(Duration::as_nanos).collect()
 }

@@ -31,9 +31,9 @@ const ATTACH_AGAIN: Duration = Duration::from_secs(5);
 /// system calls, and until then a node without its programs serves nobody.
 const AUDIT_EVERY: Duration = Duration::from_secs(10);
 
-/// Every so many of these the tables are compared with what was written, which keeps the loop from
-/// other work meanwhile; and at once when anything was taken away.
-const TABLES_EVERY: u32 = 60;
+/// Every so many of these the tables are compared with what was written, in portions that let news
+/// go first; and at once when anything was taken away.
+const TABLES_EVERY: u32 = 6;
 
 /// What keeping programs attached takes.
 pub(super) struct Attaching {

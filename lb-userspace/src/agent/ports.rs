@@ -21,6 +21,7 @@ use crate::{
     },
     task::ready::Ready,
     upkeep,
+    watch::kube,
 };
 
 /// What rooms and servers share.
@@ -30,6 +31,7 @@ pub(super) struct Ports {
     pub(super) loop_metrics: reconcile::Metrics,
     pub(super) kernel_metrics: kernel::Metrics,
     pub(super) upkeep_metrics: upkeep::Metrics,
+    pub(super) watch_metrics: kube::Metrics,
     probes: Probes,
     service_metrics: services::Metrics,
     registry: Registry,
@@ -44,6 +46,7 @@ impl Ports {
         let loop_metrics = reconcile::Metrics::new(&mut registry, capacities, SystemTime::now());
         let kernel_metrics = kernel::Metrics::new(&mut registry);
         let upkeep_metrics = upkeep::Metrics::new(&mut registry);
+        let watch_metrics = kube::Metrics::new(&mut registry);
         let service_metrics = services::Metrics::new(&mut registry);
         registry.register_collector(datapath);
         registry.register_collector(Box::new(Process));
@@ -53,6 +56,7 @@ impl Ports {
             loop_metrics,
             kernel_metrics,
             upkeep_metrics,
+            watch_metrics,
             probes,
             service_metrics,
             registry,

@@ -28,6 +28,7 @@ pub(super) async fn open(
     config: &Config,
     events: &mpsc::Sender<Event>,
     eligible: Arc<Eligible>,
+    metrics: kube::Metrics,
 ) -> Result<Followed> {
     let events = events.clone();
     match &config.source {
@@ -45,7 +46,7 @@ pub(super) async fn open(
         }
         Source::Kubernetes { kubeconfig } => {
             let (kubeconfig, node_name) = (kubeconfig.clone(), Arc::clone(&config.node_name));
-            let settings = kube::Settings { kubeconfig, node_name };
+            let settings = kube::Settings { kubeconfig, node_name, metrics };
             let (source, news, node) = KubeSource::open(settings).await?;
             let publisher = Some(source.publisher());
             let tasks: Vec<Task> = vec![

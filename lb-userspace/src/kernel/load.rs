@@ -7,7 +7,8 @@ use aya::{
     maps::MapInfo,
     programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, Xdp},
 };
-use lb_common::{names, settings::flags};
+use lb_common::{limits, names, settings::flags};
+use nix::time::{ClockId, clock_getres};
 use tracing::{debug, warn};
 
 use super::{
@@ -48,11 +49,13 @@ impl Programs {
         let (first_port, last_port) = settings.node_ports;
         let (first_snat_port, last_snat_port) = settings.snat_ports;
         let snat_ports = last_snat_port.saturating_sub(first_snat_port).saturating_add(1);
+        let flow_refresh = flow_refresh_jiffies();
         let mut loader = EbpfLoader::new();
         loader
             .override_global(names::GLOBAL_FLAGS, &settings.flags, true)
             .override_global(names::GLOBAL_NODE_PORT_FIRST, &first_port, true)
             .override_global(names::GLOBAL_NODE_PORT_LAST, &last_port, true)
+            .override_global(names::GLOBAL_FLOW_REFRESH_JIFFIES, &flow_refresh, true)
             .override_global(names::GLOBAL_SNAT_PORT_FIRST, &first_snat_port, true)
             .override_global(names::GLOBAL_SNAT_PORTS, &snat_ports, true);
         for spec in &specs {
@@ -150,6 +153,15 @@ impl Programs {
     pub fn object(&mut self) -> &mut Ebpf {
         &mut self.0
     }
+}
+
+/// [`limits::FLOW_REFRESH_MS`] in jiffies of this kernel, whose length the coarse clock's resolution
+/// is: one at least, and where that is not told the most there can be.
+fn flow_refresh_jiffies() -> u32 {
+    let jiffy = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |jiffy| jiffy.tv_nsec());
+    let refresh_ns = i64::from(limits::FLOW_REFRESH_MS) * 1_000_000;
+    let jiffies = refresh_ns.checked_div(jiffy).and_then(|jiffies| u32::try_from(jiffies).ok());
+    jiffies.map_or(limits::FLOW_REFRESH_MS, |jiffies| jiffies.max(1))
 }
 
 /// The way in which a pinned map is unlike its specification; `None` also if nothing is pinned.

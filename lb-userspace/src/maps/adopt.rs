@@ -1,9 +1,10 @@
-//! What the tables hold, read back for the planner of the next agent.
+//! What the tables hold, read back for the planner of the next agent, and for who looks whether it is
+//! still what was written.
 
-use lb_common::{run::Run, service::Service};
+use lb_common::{backend::Backend, run::Run, service::Service};
 
 use super::{Error, KernelTables, array::Array, hash::io_error, writer::trie_error};
-use crate::plan::{Contents, FrontendAt};
+use crate::plan::{Contents, FrontendAt, LiveRows};
 
 /// Reads everything that is planned.
 ///
@@ -16,6 +17,21 @@ pub(super) fn contents(tables: &KernelTables) -> Result<Contents, Error> {
     // its pages need not be touched.
     let slots = end_of(&services, Service::runs).min(tables.slots.rows());
     let names = end_of(&services, |service| [service.name]).min(tables.names.rows());
+    Ok(Contents {
+        backends: used_rows(&tables.backends)?,
+        slots: (0..slots).map(|at| tables.slots.get(at)).collect::<Result<_, _>>()?,
+        names: (0..names).map(|at| tables.names.get(at)).collect::<Result<_, _>>()?,
+        services,
+        ..entries(tables)?
+    })
+}
+
+/// Reads what of it stands in hash tables and tries.
+///
+/// # Errors
+///
+/// As for [`contents`].
+pub(super) fn entries(tables: &KernelTables) -> Result<Contents, Error> {
     let frontends_v4 = tables.frontends_v4.read()?.into_iter();
     let frontends_v6 = tables.frontends_v6.read()?.into_iter();
     let source_ranges = tables
@@ -25,9 +41,6 @@ pub(super) fn contents(tables: &KernelTables) -> Result<Contents, Error> {
         .collect::<Result<_, _>>()
         .map_err(|error| trie_error("reading", io_error(error)))?;
     Ok(Contents {
-        backends: used_rows(&tables.backends)?,
-        slots: (0..slots).map(|at| tables.slots.get(at)).collect::<Result<_, _>>()?,
-        names: (0..names).map(|at| tables.names.get(at)).collect::<Result<_, _>>()?,
         frontends: frontends_v4
             .map(|(key, frontend)| (FrontendAt::V4(key), frontend))
             .chain(frontends_v6.map(|(key, frontend)| (FrontendAt::V6(key), frontend)))
@@ -36,8 +49,23 @@ pub(super) fn contents(tables: &KernelTables) -> Result<Contents, Error> {
         vips: tables.vips.read()?.into_iter().collect(),
         node_addresses: tables.node_addresses.read()?.into_iter().collect(),
         devices: tables.devices.read()?.into_iter().collect(),
-        services,
+        ..Contents::default()
     })
+}
+
+impl LiveRows for KernelTables {
+    fn service(&self, index: u32) -> Option<Service> {
+        self.services.get(index).ok()
+    }
+
+    fn backend(&self, index: u32) -> Option<Backend> {
+        self.backends.get(index).ok()
+    }
+
+    fn slots(&self, run: Run) -> Option<Vec<u32>> {
+        let end = run.offset().checked_add(run.length())?;
+        (run.offset()..end).map(|at| self.slots.get(at).ok()).collect()
+    }
 }
 
 /// The rows of an array that are not all zero.

@@ -11,12 +11,13 @@ use lb_common::{
     backend::Backend,
     device::Device,
     frontend::Frontend,
+    run::Run,
     service::{NameCell, Service},
     source_range::SourceRange,
 };
 
 use super::{Error, Tables};
-use crate::plan::{Contents, FrontendAt, List, Op};
+use crate::plan::{Contents, FrontendAt, List, LiveRows, Op};
 
 /// What the tables hold.
 #[derive(Clone, Default, Debug, PartialEq)]
@@ -119,6 +120,27 @@ impl Tables for FakeTables {
             node_addresses: content.node_addresses.clone(),
             devices: content.devices.clone(),
         })
+    }
+
+    fn entries(&self) -> Result<Contents, Error> {
+        let (services, backends, slots, names) = Default::default();
+        Ok(Contents { services, backends, slots, names, ..self.contents()? })
+    }
+}
+
+impl LiveRows for FakeTables {
+    fn service(&self, index: u32) -> Option<Service> {
+        self.0.lock().unwrap().services.get(&index).copied()
+    }
+
+    fn backend(&self, index: u32) -> Option<Backend> {
+        self.0.lock().unwrap().backends.get(&index).copied()
+    }
+
+    fn slots(&self, run: Run) -> Option<Vec<u32>> {
+        let content = self.0.lock().unwrap();
+        let range = run.offset()..run.offset() + run.length();
+        range.map(|at| content.slots.get(&at).copied()).collect()
     }
 }
 

@@ -19,10 +19,10 @@ pub use flows::{FlowTables, PoolFill};
 pub use reader::{Counters, Reader};
 pub use writer::{KernelTables, is_call};
 
-use crate::plan::{Contents, Op};
+use crate::plan::{Contents, LiveRows, Op};
 
 /// The tables that are planned.
-pub trait Tables {
+pub trait Tables: LiveRows {
     /// Performs operations in order. After an error, those before the failing one are done and
     /// what is in the tables must be read again.
     ///
@@ -37,4 +37,11 @@ pub trait Tables {
     ///
     /// As for [`Self::apply`].
     fn contents(&self) -> Result<Contents, Error>;
+
+    /// The same without rows of arrays, slots and names.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::apply`].
+    fn entries(&self) -> Result<Contents, Error>;
 }

@@ -188,6 +188,10 @@ impl Tables for KernelTables {
     fn contents(&self) -> Result<Contents, Error> {
         adopt::contents(self)
     }
+
+    fn entries(&self) -> Result<Contents, Error> {
+        adopt::entries(self)
+    }
 }
 
 /// How an operation reaches the kernel. Neighbours that go the same way are performed together;

@@ -255,7 +255,7 @@ fn member(index: u32, backend: &Backend, lists: u16) -> Member {
     Member { address, port: port.get(), index, flags, lists, hashed: 0, weight, membership }
 }
 
-pub(super) fn stretch<T>(table: &[T], run: Run) -> Option<&[T]> {
+fn stretch<T>(table: &[T], run: Run) -> Option<&[T]> {
     let offset = run.offset() as usize;
     if run.is_empty() { Some(&[]) } else { table.get(offset..offset + run.length() as usize) }
 }

@@ -1,6 +1,6 @@
 //! How large the tables are, and how full.
 
-use lb_common::limits;
+use lb_common::{limits, names};
 
 use crate::model::{Rejection, ServiceName};
 
@@ -69,15 +69,27 @@ pub(super) struct Full {
 }
 
 impl Full {
+    /// The table with its size, and the flag that sets it.
+    fn table(self) -> String {
+        let flag = match self.table {
+            names::SERVICES | names::NAMES => ", see --max-services",
+            names::BACKENDS => ", see --max-backends",
+            names::SLOTS => ", see --max-slots",
+            names::FRONTENDS_V4 | names::FRONTENDS_V6 => ", see --max-frontends",
+            names::SOURCE_RANGES => ", see --max-source-ranges",
+            _ => "",
+        };
+        format!("table {} ({} entries{flag})", self.table, self.size)
+    }
+
     /// As the reason for leaving a Service's hash tables out.
     pub(super) fn unhashed(self, service: &ServiceName) -> Rejection {
         Rejection {
             object: format!("Service {service}"),
             field: String::new(),
             reason: format!(
-                "flows are spread at random: table {} ({} entries) has no room to spread them by \
-                 hash",
-                self.table, self.size
+                "flows are spread at random: {} has no room to spread them by hash",
+                self.table()
             ),
         }
     }
@@ -87,10 +99,7 @@ impl Full {
         Rejection {
             object: format!("Service {service}"),
             field: String::new(),
-            reason: format!(
-                "does not fit: table {} ({} entries) has no room for it",
-                self.table, self.size
-            ),
+            reason: format!("does not fit: {} has no room for it", self.table()),
         }
     }
 }

@@ -48,6 +48,7 @@ use std::net::SocketAddr;
 
 pub use adopt::Contents;
 pub use capacity::{Capacities, Usage};
+pub use drift::LiveRows;
 pub use name::RowName;
 pub use op::{FrontendAt, List, Op};
 pub use planner::Planner;

@@ -57,10 +57,13 @@ impl Vips {
         }
     }
 
-    /// What is in the table.
-    pub(super) fn written(&self) -> BTreeMap<Address, u32> {
-        let entries = self.entries.iter().filter(|(_, entry)| entry.written != 0);
-        entries.map(|(address, entry)| (*address, entry.written)).collect()
+    /// How many of these addresses are not what was written, or are missing.
+    pub(super) fn drift(&self, found: &BTreeMap<Address, u32>) -> usize {
+        let written = |address| self.entries.get(address).map_or(0, |entry| entry.written);
+        let right = found.iter().filter(|(address, flags)| written(address) == **flags).count();
+        let there = found.keys().filter(|address| written(address) != 0).count();
+        let all = self.entries.values().filter(|entry| entry.written != 0).count();
+        (found.len() - right) + (all - there)
     }
 
     /// Takes what the table holds.

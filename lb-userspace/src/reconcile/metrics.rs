@@ -48,6 +48,9 @@ pub struct Metrics {
     failures: Family<[Label; 1], Counter>,
     grace_periods: Counter,
     drift: Counter,
+    audits: Counter,
+    audit_drift: Gauge,
+    audit_duration: Seconds,
     entries: Family<[Label; 1], Gauge>,
     capacity: Family<[Label; 1], Gauge>,
     rejections: Family<[Label; 1], Gauge>,
@@ -98,6 +101,9 @@ impl Metrics {
             failures: Family::default(),
             grace_periods: Counter::default(),
             drift: Counter::default(),
+            audits: Counter::default(),
+            audit_drift: Gauge::default(),
+            audit_duration: Seconds::default(),
             entries: Family::default(),
             capacity: Family::default(),
             rejections: Family::default(),
@@ -111,9 +117,12 @@ impl Metrics {
         metrics
     }
 
-    /// Takes note of entries that somebody else has changed.
-    pub(super) fn drifted(&self, entries: usize) {
-        self.drift.inc_by(entries as u64);
+    /// The tables have been compared with what was written; so many entries were others.
+    pub(super) fn audited(&self, drift: usize, took: Duration) {
+        self.audits.inc();
+        self.audit_drift.set(drift as i64);
+        self.audit_duration.set(took.as_secs_f64());
+        self.drift.inc_by(drift as u64);
     }
 
     fn set_capacities(&self, capacities: &Capacities) {

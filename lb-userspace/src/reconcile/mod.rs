@@ -6,6 +6,7 @@
 //! are attached by whoever watches the [`Programmed`] channel, which first speaks after the first
 //! plan was written.
 
+mod audit;
 mod checks;
 mod local;
 mod metrics;
@@ -34,6 +35,7 @@ use crate::{
     telemetry::Causes,
     watch::{DeviceNet, NodeNet, Trigger},
 };
+use audit::Audit;
 use checks::Checks;
 use local::NoLocal;
 pub use metrics::Metrics;
@@ -75,8 +77,10 @@ pub struct Reconciler<T> {
     retired: Retired,
     waiting: Option<Retired>,
     failures: u32,
-    /// The tables are to be compared with what was applied.
-    audit_due: bool,
+    /// The tables are being compared with what was applied.
+    audit: Option<Audit>,
+    /// They were found to differ.
+    distrusted: bool,
 }
 
 /// Longest pause between attempts to write what could not be written.
@@ -111,7 +115,8 @@ impl<T: Tables> Reconciler<T> {
             retired: Retired::default(),
             waiting: None,
             failures: 0,
-            audit_due: false,
+            audit: None,
+            distrusted: false,
         }
     }
 
@@ -122,13 +127,20 @@ impl<T: Tables> Reconciler<T> {
     ///
     /// One that no other plan would cure.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Result<(), Error> {
-        while let Some(event) = events.recv().await {
+        loop {
+            let first = if self.is_auditing() {
+                // Work that waits for all other.
+                tokio::task::yield_now().await;
+                None
+            } else {
+                let Some(event) = events.recv().await else { return Ok(()) };
+                Some(event)
+            };
             let more = std::iter::from_fn(|| events.try_recv().ok());
-            if !self.turn(std::iter::once(event).chain(more))? {
-                break;
+            if !self.turn(first.into_iter().chain(more))? {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Takes all that is new, then plans once; `false`: it is time to end.
@@ -188,9 +200,10 @@ impl<T: Tables> Reconciler<T> {
                         self.settle(result)?;
                     }
                 }
+                self.distrust();
                 self.request_grace();
             }
-            Event::Audit => self.audit_due = true,
+            Event::Audit => _ = self.audit.get_or_insert_default(),
             Event::Stop => return Ok(false),
         }
         Ok(true)
@@ -213,26 +226,6 @@ impl<T: Tables> Reconciler<T> {
         debug!(services = planner.names().count(), ops = plan.ops.len(), "tables read");
         self.planner = Some(planner);
         self.perform(plan)
-    }
-
-    /// Compares the tables with what was applied, if it is time to and nothing waits for a grace
-    /// period. What somebody else has changed is mended as after a failed write.
-    fn audit(&mut self) -> Result<(), Error> {
-        let Some(planner) = &self.planner else { return Ok(()) };
-        if !self.audit_due || self.waiting.is_some() || !self.retired.is_empty() {
-            return Ok(());
-        }
-        self.audit_due = false;
-        let started = Instant::now();
-        let drift = planner.drift(&self.parts.tables.contents()?);
-        debug!(drift, micros = started.elapsed().as_micros() as u64, "tables compared");
-        if drift > 0 {
-            warn!(entries = drift, "somebody changed the tables; writing them anew");
-            self.parts.metrics.drifted(drift);
-            self.planner = None;
-            self.parts.grace.request(Duration::ZERO);
-        }
-        Ok(())
     }
 
     /// Plans everything that is dirty and writes it.
@@ -315,7 +308,7 @@ impl<T: Tables> Reconciler<T> {
 
     /// One grace period at a time; what retires meanwhile waits for the next.
     fn request_grace(&mut self) {
-        if self.waiting.is_none() && !self.retired.is_empty() {
+        if self.planner.is_some() && self.waiting.is_none() && !self.retired.is_empty() {
             self.waiting = Some(std::mem::take(&mut self.retired));
             self.parts.grace.request(Duration::ZERO);
         }

@@ -7,6 +7,10 @@ use tracing::{info, warn};
 
 use crate::model::Rejection;
 
+/// How many are told one by one when many come at once, as where a table is too small for a
+/// cluster.
+const MOST_TOLD: usize = 20;
+
 /// The rejections that stand.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
@@ -31,12 +35,19 @@ impl Standing {
         let now: BTreeSet<_> = self.source.union(&self.planner).cloned().collect();
         let appeared: Vec<_> = now.difference(&self.said).collect();
         let gone: Vec<_> = self.said.difference(&now).collect();
-        appeared
-            .iter()
-            .filter(|rejection| self.planner.contains(**rejection))
-            .for_each(|rejection| warn!("rejected: {rejection}"));
-        gone.iter().for_each(|rejection| info!("no longer rejected: {rejection}"));
         let counts = (appeared.len(), gone.len());
+        let ours: Vec<_> =
+            appeared.into_iter().filter(|rejection| self.planner.contains(rejection)).collect();
+        let (told, more) = ours.split_at(ours.len().min(MOST_TOLD));
+        told.iter().for_each(|rejection| warn!("rejected: {rejection}"));
+        if let Some(last) = more.last() {
+            warn!("rejected: {} more, the last of them {last}", more.len());
+        }
+        let (told, more) = gone.split_at(gone.len().min(MOST_TOLD));
+        told.iter().for_each(|rejection| info!("no longer rejected: {rejection}"));
+        if !more.is_empty() {
+            info!("no longer rejected: {} more", more.len());
+        }
         if counts != (0, 0) {
             info!(standing = now.len(), "rejections");
         }

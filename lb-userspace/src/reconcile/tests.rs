@@ -77,11 +77,17 @@ impl Bench {
         assert!(self.reconciler.turn(events).unwrap());
     }
 
-    /// Answers requests for grace periods until there are none.
+    /// Answers requests for grace periods until there are none, and lets an audit end.
     #[track_caller]
     fn rest(&mut self) {
-        while self.grace.try_iter().count() > 0 {
-            self.turn([Event::GraceOver]);
+        loop {
+            if self.grace.try_iter().count() > 0 {
+                self.turn([Event::GraceOver]);
+            } else if self.reconciler.is_auditing() {
+                self.turn([]);
+            } else {
+                return;
+            }
         }
     }
 

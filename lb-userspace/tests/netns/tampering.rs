@@ -67,7 +67,7 @@ fn an_emptied_table_is_filled_again_by_itself() {
     let mut table: HashMap<_, FrontendKey<Ipv4>, Frontend> = table.try_into().unwrap();
     let keys: Vec<_> = table.keys().collect::<Result<_, _>>().unwrap();
     keys.iter().for_each(|key| table.remove(key).unwrap());
-    // By itself this would be noticed within ten minutes; with a hook that is gone, at once.
+    // By itself this would be noticed within a minute; with a hook that is gone, at once.
     fs::remove_file(pin("getpeername6")).unwrap();
     until_served(&stage, &agent);
     until_logged(&agent, &["somebody changed the tables"]);

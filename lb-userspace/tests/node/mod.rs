@@ -41,20 +41,22 @@ pub struct Node {
 
 /// The node's external device.
 const DEVICE: &str = "eth0";
+/// Entries of each flow table, unless more are asked for.
+const FLOWS: u32 = 1 << 16;
 
 impl Node {
     /// With programs loaded, those for sockets on the node's cgroup, and no Service.
     pub fn new(cluster: &Cluster, name: &str) -> Self {
+        Self::with(cluster, name, FLOWS, XdpMode::Auto)
+    }
+
+    /// The same, with flow tables of so many entries, and XDP as it is asked for.
+    pub fn with(cluster: &Cluster, name: &str, flows: u32, xdp: XdpMode) -> Self {
         let pins = Pins::new(&cluster.pins(name).unwrap());
         pins.prepare().unwrap();
         let features = Features::probe().unwrap();
         let settings = Settings {
-            sizes: Sizes {
-                flows: 1 << 16,
-                affinities: 1 << 10,
-                udp_peers: 1 << 10,
-                ..Sizes::default()
-            },
+            sizes: Sizes { flows, affinities: 1 << 10, udp_peers: 1 << 10, ..Sizes::default() },
             flags: if features.has(Feature::SetRetval) { flags::SET_RETVAL } else { 0 }
                 | flags::REJECT_UNUSED_PORTS,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
@@ -64,7 +66,7 @@ impl Node {
         let batch = features.has(Feature::Batch);
         let tables = KernelTables::open(&pins.maps(), Access::Write, batch).unwrap();
         let maps = pins.maps();
-        let mut dataplane = Dataplane::new(programs, pins, XdpMode::Auto, &features);
+        let mut dataplane = Dataplane::new(programs, pins, xdp, &features);
         let cgroup = cluster.node_cgroup(name).unwrap();
         dataplane.attach_cgroup(&cgroup).unwrap();
         let planner = Planner::new(Capacities::default());

@@ -16,6 +16,7 @@ mod fragments;
 mod frame;
 mod halves;
 mod hashed;
+mod hops;
 mod known;
 mod large;
 mod message;

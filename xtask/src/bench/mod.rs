@@ -5,49 +5,56 @@
 //!
 //! The figures of one run may be held against each other, those of two machines may not.
 
+mod compare;
+mod frames;
 mod machine;
 mod manifests;
 mod memory;
+mod model;
 mod packets;
 mod peers;
 mod programming;
 mod programs;
+mod render;
 mod report;
 mod requests;
 mod samples;
+mod scale;
 mod services;
+mod upgrades;
 
 use std::{
-    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
-use lb_testbed::AgentOptions;
+use anyhow::Result;
+use clap::ValueEnum;
 
 use self::{
+    compare::Difference,
     machine::Machine,
-    manifests::Manifests,
-    memory::Memory,
     programs::Programs,
-    report::{Budget, Report, Row, Section},
-    samples::Summary,
+    report::{Budget, Report, Section},
 };
 use crate::{interrupt::Interrupt, rights};
 
 const MIB: f64 = (1 << 20) as f64;
-const RESIDENT_MIB: f64 = 64.0;
-/// With its four endpoints.
-const KERNEL_BYTES_A_SERVICE: f64 = 128.0 + 4.0 * 16.0;
 /// An agent with very many services.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// What a measurement gives: its table, and which of the budgets were held.
 type Measured = (Section, Vec<Budget>);
 
+/// What `--help` says last.
+const WHERE: &str = "\
+The full run writes docs/bench.json, and of it docs/bench.md with its drawings, docs/cluster-cost.md
+and the figures in README. A run that is --quick, has --only or compares is shown, and written only
+where --out says.";
+
 /// Settings of the verb.
 #[derive(clap::Args)]
+#[command(after_help = WHERE)]
 pub struct Args {
     /// Fewer and shorter rounds, and 1,000 services where else there are 10,000: three minutes
     #[arg(long)]
@@ -55,33 +62,74 @@ pub struct Args {
     /// Only one kind of measurement
     #[arg(long, value_enum, value_name = "KIND")]
     only: Option<Only>,
-    /// Also write the report to a file, as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Write the report into this folder: bench.json, bench.md and the drawings in bench/
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Measure nothing: make the pages beside this bench.json anew
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "only", "out", "compare"])]
+    render: Option<PathBuf>,
+    /// Say what has become worse since this bench.json, and fail if anything has: measured now, or
+    /// in the second file, if there is one
+    #[arg(long, num_args = 1..=2, value_names = ["OLD", "NEW"])]
+    compare: Vec<PathBuf>,
+    /// With --compare: changes up to this many percent, or within the spread of the samples if that
+    /// is wider, are taken for noise
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, requires = "compare")]
+    tolerance: f64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Only {
     /// Nanoseconds a packet
     Packets,
-    /// Objects in memory to tables in the kernel
+    /// Packets a second
+    Frames,
+    /// Objects in memory to tables in the kernel, beside the peers' rules
     Programming,
-    /// Whole agents: memory
-    Agents,
+    /// The kernel's for tables and rules, and an agent's own
+    Memory,
+    /// 100,000 services, a million endpoints
+    Scale,
     /// Requests a second, beside direct connections and kube-proxy's rules
     Requests,
+    /// Connections that fail while agents are killed and replaced
+    Upgrades,
 }
 
-/// The verb. It fails if something could not be measured; a budget that is not held is reported.
+/// The verb. It fails if something could not be measured, or has become worse than in a report
+/// that it is to be compared with; a budget that is not held is reported.
 pub fn run(args: &Args) -> Result<()> {
+    if let Some(json) = &args.render {
+        return render::again(json);
+    }
+    let old = args.compare.first().map(|path| render::read(path)).transpose()?;
+    let new = match args.compare.get(1) {
+        Some(path) => render::read(path)?,
+        None => measure(args)?,
+    };
+    let whole = !args.quick && args.only.is_none() && args.compare.is_empty();
+    if let Some(folder) = args.out.clone().or_else(|| whole.then(render::docs)) {
+        render::write(&folder, &new)?;
+    }
+    let Some(old) = old else { return Ok(()) };
+    let difference = Difference::between(&old, &new, args.tolerance);
+    print!("{}", difference.text());
+    difference.verdict()
+}
+
+/// Everything that is wanted, shown as it is found.
+fn measure(args: &Args) -> Result<Report> {
     rights::demand(rights::NAMESPACES)?;
     rights::mount_bpffs()?;
     let programs = Programs::build()?;
     let interrupt = Interrupt::listen()?;
+    let began = Instant::now();
     let mut report = Report {
         machine: Machine::look(),
         kernel_object: programs.origin()?,
         quick: args.quick,
+        command: args.command(),
+        took_s: 0.0,
         sections: Vec::new(),
         budgets: Vec::new(),
     };
@@ -92,78 +140,50 @@ pub fn run(args: &Args) -> Result<()> {
         report.add(packets::calls(&programs, args.quick)?);
         interrupt.check()?;
     }
-    if wanted(Only::Programming) {
-        report.add(programming::measure(&programs, args.quick)?);
+    if wanted(Only::Frames) {
+        report.add(frames::measure(&programs, args.quick)?);
         interrupt.check()?;
     }
-    if wanted(Only::Agents) {
-        agents(&mut report, &programs, &interrupt)?;
+    if wanted(Only::Programming) {
+        report.add_all(programming::measure(&programs, args.quick, &interrupt)?);
+    }
+    if wanted(Only::Memory) {
+        report.add_all(memory::measure(&programs, args.quick, &interrupt)?);
+    }
+    if wanted(Only::Scale) {
+        report.add_all(scale::measure(&programs, args.quick, &interrupt)?);
     }
     if wanted(Only::Requests) {
-        let found = requests::measure(&programs, args.quick, &interrupt)?;
-        found.into_iter().for_each(|one| report.add(one));
+        report.add_all(requests::measure(&programs, args.quick, &interrupt)?);
     }
+    if wanted(Only::Upgrades) {
+        report.add(upgrades::measure(&programs, args.quick, &interrupt)?);
+    }
+    report.took_s = began.elapsed().as_secs_f64();
     print!("{}", report.budgets());
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(report)
+}
+
+impl Args {
+    /// The command that measures the same.
+    fn command(&self) -> String {
+        let quick = self.quick.then(|| " --quick".to_owned());
+        let kind = self.only.as_ref().and_then(ValueEnum::to_possible_value);
+        let only = kind.map(|kind| format!(" --only {}", kind.get_name()));
+        ["cargo xtask bench".to_owned()].into_iter().chain(quick).chain(only).collect()
     }
-    Ok(())
 }
 
 impl Report {
+    /// Takes several in.
+    fn add_all(&mut self, all: Vec<Measured>) {
+        all.into_iter().for_each(|one| self.add(one));
+    }
+
     /// Takes a section in and shows it.
     fn add(&mut self, (section, budgets): Measured) {
         print!("{}", section.text());
         self.sections.push(section);
         self.budgets.extend(budgets);
     }
-}
-
-/// What whole agents take, with few services and many.
-fn agents(report: &mut Report, programs: &Programs, interrupt: &Interrupt) -> Result<()> {
-    let mut cluster = lb_testbed::Cluster::builder(programs.workers.clone()).nodes(1).build()?;
-    cluster.add_pod("node1", "pod")?;
-    let manifests = Manifests::new(cluster.folder())?;
-    let mut options = AgentOptions::new(&programs.sluice, manifests.folder());
-    options.ready_within = Some(READY_WITHIN);
-    let mut memory = Vec::new();
-    for services in [10, if report.quick { 1_000 } else { 10_000 }] {
-        interrupt.check()?;
-        manifests.write(&services::list(services, &[services::Family::V4], &[]))?;
-        let started = Instant::now();
-        let agent = cluster.start_agent("node1", &options)?;
-        memory.push((services, started.elapsed(), Memory::of(agent.pid())?));
-        agent.stop()?;
-    }
-    report.add(memory_section(&memory));
-    Ok(())
-}
-
-fn memory_section(found: &[(u32, Duration, Memory)]) -> Measured {
-    let mut rows = Vec::new();
-    for (services, start, memory) in found {
-        let mut row = |what: &str, unit, value: f64| {
-            let what = format!("{what}, {services} services");
-            rows.push(Row::new(what, unit, Summary::of(&[value])));
-        };
-        row("agent, resident", "MiB", memory.resident as f64 / MIB);
-        row("agent, resident, without tables and program text", "MiB", memory.own as f64 / MIB);
-        row("agent, most that was ever resident", "MiB", memory.peak as f64 / MIB);
-        row("all tables", "MiB", memory.tables as f64 / MIB);
-        row("agent's start until the tables are filled", "ms", start.as_secs_f64() * 1e3);
-    }
-    let mut budgets = Vec::new();
-    if let Some((services, _, memory)) = found.last() {
-        let what = format!("agent, resident, {services} services x {}", services::ENDPOINTS);
-        let resident = memory.resident as f64 / MIB;
-        budgets.push(Budget::at_most(&what, resident, RESIDENT_MIB, "MiB"));
-    }
-    if let [(_, _, few), .., (services, _, many)] = found {
-        let grown = many.tables.saturating_sub(few.tables) as f64 / f64::from(*services);
-        let what = "kernel memory a service beyond the tables' first size";
-        budgets.push(Budget::at_most(what, grown, KERNEL_BYTES_A_SERVICE, "B"));
-    }
-    let notes = vec!["manifests as a file of YAML; tables of their default sizes".to_owned()];
-    (Section { title: "Memory and start".to_owned(), notes, rows, plots: Vec::new() }, budgets)
 }

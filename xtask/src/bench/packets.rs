@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     programs::Programs,
-    report::{Budget, Row, Section},
+    report::{Bar, Budget, Row, Section},
     samples::{Comparison, Summary},
 };
 
@@ -66,7 +66,8 @@ pub fn measure(measurements: &Programs, quick: bool) -> Result<(Section, Vec<Bud
         let comparison = Comparison::of(samples, &beside(baseline)?.samples);
         if hook == "XDP" && kind == KNOWN_ELSEWHERE {
             let what = format!("XDP, {family}, {kind} / parse and send back");
-            budgets.push(Budget::at_most(&what, comparison.ratio, MOST_TIMES_PARSE_AND_SEND, ""));
+            let budget = Budget::at_most(&what, comparison.ratio, MOST_TIMES_PARSE_AND_SEND, "");
+            budgets.push(budget.of(Bar::Packet));
         }
         let row = Row::new(format!("{hook} {family} {kind}"), "ns", Summary::of(samples));
         rows.push(if kind == baseline { row } else { row.beside(comparison) });

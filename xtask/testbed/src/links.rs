@@ -204,6 +204,12 @@ impl Links {
         request.execute().await.during("add route", format_args!("{to} via {via}, MTU {mtu}"))
     }
 
+    /// Says which Ethernet address a neighbour has, whatever it says itself.
+    pub async fn neighbour(&self, device: &str, address: IpAddr, ethernet: [u8; 6]) -> Result<()> {
+        let request = self.handle.neighbours().add(index(device)?, address).replace();
+        request.link_layer_address(&ethernet).execute().await.during("add neighbour", address)
+    }
+
     /// Removes the route to a network.
     pub async fn unroute(&self, to: IpNet) -> Result<()> {
         let mut message = route(to, None)?;

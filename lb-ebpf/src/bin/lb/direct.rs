@@ -86,7 +86,7 @@ where
 /// In at the pod's own end of the device, as if the node had sent it by the other one.
 #[inline(always)]
 fn put_in<H: Hook>(hook: &mut H, next_hop: &NextHop) -> Option<Verdict> {
-    hook.set_half_words(0, lookup::fib_params()?.ethernet())?;
+    hook.set_words(0, lookup::fib_params()?.ethernet())?;
     Some(Verdict::PutIn(next_hop.ifindex))
 }
 

@@ -9,6 +9,7 @@ use lb_ebpf::{
 };
 
 use crate::{
+    helper,
     hook::{Direction, Hook},
     lookup::Entry,
     route::FibFamily,
@@ -36,7 +37,7 @@ impl Direction for Egress {
             return Ok(Verdict::Unknown);
         }
         rewrite(hook, packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
-        track::touch::<F>(&key, entry, packet);
+        track::touch::<F>(&key, entry, packet, helper::jiffies());
         Ok(Verdict::Pass)
     }
 }

@@ -19,6 +19,7 @@ use lb_ebpf::{
 
 use crate::{
     count::count,
+    helper,
     hook::{Hook, settle},
     ingress,
     lookup::{self, Entry},
@@ -84,7 +85,7 @@ where
     let flow = entry.flow();
     count(Counter::FragmentFollowed);
     if at == INGRESS {
-        return ingress::deliver(hook, &packet, flow, None);
+        return ingress::deliver(hook, &packet, entry, helper::jiffies());
     }
     rewrite(hook, &packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
     Ok(Verdict::Pass)

@@ -1,5 +1,6 @@
 //! Entry of the packet programs: try, verdict, count.
 
+use lb_common::flow::Hop;
 use lb_ebpf::{
     packet::Packet,
     parse::{ETHERNET, Layer3, Parsed},
@@ -20,6 +21,9 @@ pub trait Hook: Packet {
     /// The device the packet is at.
     fn ifindex(&self) -> u32;
 
+    /// Length, from the network header on, of the longest packet that this one will be sent as.
+    fn longest<F: FibFamily>(&self, packet: &Parsed<F>) -> Option<u16>;
+
     /// Asks the kernel where a packet between these addresses goes.
     fn route<F: FibFamily>(
         &mut self,
@@ -34,6 +38,9 @@ pub trait Hook: Packet {
 
     /// Prepares the rewritten packet to leave towards its next hop.
     fn send(&mut self, next_hop: &NextHop) -> Option<Verdict>;
+
+    /// The same with a next hop that the FIB told of a packet before.
+    fn send_again(&mut self, hop: &Hop) -> Option<Verdict>;
 }
 
 /// A direction: what is to be done with a packet that was read.

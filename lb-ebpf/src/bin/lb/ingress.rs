@@ -27,8 +27,8 @@ use crate::{
     direct, helper,
     hook::{Direction, Hook},
     lookup::{self, Entry},
-    maps::DEVICES,
-    route::{FibFamily, NextHop, Route},
+    maps::{DEVICES, Tables},
+    route::{self, FibFamily, NextHop, Route},
     service::{self, Chosen, Client, Draw},
     settings,
     track::{self, NewFlow, Take},
@@ -60,9 +60,10 @@ impl Direction for Known {
             track::leave::<F>(entry.flow().id);
             return Ok(Verdict::Unknown);
         }
-        let verdict = deliver(hook, packet, entry.flow(), None)?;
+        let now = helper::jiffies();
+        let verdict = deliver(hook, packet, entry, now)?;
         count(Counter::FlowHit);
-        track::touch::<F>(&key, entry, packet);
+        track::touch::<F>(&key, entry, packet, now);
         Ok(verdict)
     }
 }
@@ -92,8 +93,16 @@ impl Direction for Fresh {
         F: Layer3 + Take + FibFamily,
         H: Hook,
     {
-        let (flow, next_hop) = track::opened::<F>()?;
-        deliver(hook, packet, flow, next_hop)
+        let (flow, mut known) = track::opened::<F>()?;
+        if flow.kind == flow_kind::TO_LOCAL {
+            known = direct::device(hook, packet, flow)?;
+            if known.is_none() {
+                return up(hook, packet, flow);
+            }
+        }
+        let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
+        rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
+        hook.send(&next_hop).ok_or(Fault::Rewrite)
     }
 }
 
@@ -285,31 +294,61 @@ where
     track::prepare::<F>(packet, &new, next_hop)
 }
 
-/// Rewrites the packet and brings it on its way.
+/// Rewrites a packet of a known flow and brings it on its way.
 #[inline(always)]
 pub fn deliver<F, H>(
     hook: &mut H,
     packet: &Parsed<F>,
-    flow: &FlowOf<F>,
-    known: Option<NextHop>,
+    entry: Entry<F>,
+    now: u32,
 ) -> Result<Verdict, Fault>
 where
-    F: Layer3 + FibFamily,
+    F: Layer3 + Tables + FibFamily,
     H: Hook,
 {
-    let mut to = Rewrite::of(flow);
-    let mut known = known;
+    let flow = entry.flow();
+    let mut known = None;
     if flow.kind == flow_kind::TO_LOCAL {
         known = direct::device(hook, packet, flow)?;
         if known.is_none() {
-            rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-            return Ok(Verdict::Local);
+            return up(hook, packet, flow);
         }
     }
-    let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
-    to.hop = true;
-    rewrite(hook, packet, &to).ok_or(Fault::Rewrite)?;
-    hook.send(&next_hop).ok_or(Fault::Rewrite)
+    let hop = flow.hop;
+    let longest = hook.longest(packet).ok_or(Fault::Rewrite)?;
+    let mut asked = None;
+    if known.is_none() && packet.ttl > 1 && route::holds::<F>(flow, packet, longest, now) {
+        if H::TC_FOLLOWS && hop.xdp == 0 && hop.ifindex != hook.ifindex() {
+            return Err(Fault::Unfinished(Counter::XdpRoute));
+        }
+    } else {
+        let next_hop = next_hop(hook, packet, flow.source, flow.destination, known)?;
+        entry.remember(&route::to_remember(&next_hop, packet));
+        asked = Some(next_hop);
+    }
+    rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
+    match asked {
+        Some(next_hop) => hook.send(&next_hop),
+        None => hook.send_again(&hop),
+    }
+    .ok_or(Fault::Rewrite)
+}
+
+/// To the host's stack, which knows the way to the backend.
+#[inline(always)]
+fn up<F, H>(hook: &mut H, packet: &Parsed<F>, flow: &FlowOf<F>) -> Result<Verdict, Fault>
+where
+    F: Layer3,
+    H: Hook,
+{
+    rewrite(hook, packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
+    Ok(Verdict::Local)
+}
+
+/// What a flow makes of a packet that goes on from here.
+#[inline(always)]
+fn going_on<F: Family>(flow: &FlowOf<F>) -> Rewrite<F::Address> {
+    Rewrite { hop: true, ..Rewrite::of(flow) }
 }
 
 /// Where a packet that is to go on from here leaves, if it may.

@@ -14,7 +14,7 @@ use aya_ebpf::{
 use lb_common::{
     Family,
     affinity::{Affinity, AffinityKey},
-    flow::{FlowKeyOf, FlowOf},
+    flow::{FlowKeyOf, FlowOf, Hop},
     limits,
     pool::{Pool, PoolKey},
     run::Run,
@@ -73,6 +73,34 @@ impl<F: Tables> Entry<F> {
             core::ptr::write_volatile(&raw mut (*self.0).seen_jiffies, jiffies);
             core::ptr::write_volatile(&raw mut (*self.0).seen_s, seconds);
             core::ptr::write_volatile(&raw mut (*self.0).state, state);
+        }
+    }
+
+    /// Notes what was seen of the flow, and when, apart from the time that says for how long the
+    /// next hop is believed.
+    #[inline(always)]
+    pub fn note(&self, seconds: u32, state: u8) {
+        // SAFETY: as in `refresh`.
+        unsafe {
+            core::ptr::write_volatile(&raw mut (*self.0).seen_s, seconds);
+            core::ptr::write_volatile(&raw mut (*self.0).state, state);
+        }
+    }
+
+    /// Notes where the flow's packets leave. Most often it is what stands there already; if not,
+    /// another CPU that looks meanwhile may send one packet astray, as happens to packets under way
+    /// when a route changes.
+    #[inline(always)]
+    pub fn remember(&self, hop: &Hop) {
+        let rest = u32::from(hop.fits) | u32::from(hop.tos) << 16 | u32::from(hop.xdp) << 24;
+        // SAFETY: inside the element, and each word aligned; the last three fields are one.
+        unsafe {
+            let place = &raw mut (*self.0).hop;
+            core::ptr::write_volatile(&raw mut (*place).ethernet[0], hop.ethernet[0]);
+            core::ptr::write_volatile(&raw mut (*place).ethernet[1], hop.ethernet[1]);
+            core::ptr::write_volatile(&raw mut (*place).ethernet[2], hop.ethernet[2]);
+            core::ptr::write_volatile((&raw mut (*place).fits).cast(), rest);
+            core::ptr::write_volatile(&raw mut (*place).ifindex, hop.ifindex);
         }
     }
 

@@ -1,8 +1,18 @@
 //! Where a packet leaves: the kernel's FIB.
 
 use aya_ebpf::helpers::generated::bpf_fib_lookup;
-use lb_common::{Be16, Be32, Family, Ipv6, V4, V6, device::Device, limits};
-use lb_ebpf::{parse::Parsed, verdict::Fault};
+use lb_common::{
+    Be16, Be32, Family, Ipv6, V4, V6,
+    device::{self, Device},
+    flow::{FlowOf, Hop},
+    limits,
+};
+use lb_ebpf::{
+    parse::{Parsed, join},
+    verdict::Fault,
+};
+
+use crate::{lookup, maps::DEVICES, track::is_recent};
 
 /// Where a packet goes.
 #[derive(Clone, Copy)]
@@ -60,10 +70,10 @@ impl FibParams {
     /// Of an answer: destination and source address of the Ethernet header, as they stand in a
     /// frame; only if the neighbour was resolved.
     #[inline(always)]
-    pub fn ethernet(&self) -> [u16; 6] {
+    pub fn ethernet(&self) -> [u32; 3] {
         let [d0, d1, d2] = self.destination_mac;
         let [s0, s1, s2] = self.source_mac;
-        [d0, d1, d2, s0, s1, s2]
+        [join(d0, d1), join(d2, s0), join(s1, s2)]
     }
 }
 
@@ -128,7 +138,7 @@ impl FibFamily for V6 {
 /// Asks the FIB; the rest of its answer stays in `lookup::fib_params`. `ctx` is the context of the
 /// running program; `total_length` is that of the largest packet that is to leave.
 #[inline(always)]
-pub fn lookup<F: FibFamily>(
+pub fn ask<F: FibFamily>(
     ctx: *mut core::ffi::c_void,
     ifindex: u32,
     total_length: u16,
@@ -136,7 +146,7 @@ pub fn lookup<F: FibFamily>(
     source: F::Address,
     destination: F::Address,
 ) -> Result<Route, Fault> {
-    let params = crate::lookup::fib_params().ok_or(Fault::NoRoute)?;
+    let params = lookup::fib_params().ok_or(Fault::NoRoute)?;
     *params = FibParams {
         family: F::AF,
         l4_protocol: packet.protocol,
@@ -163,6 +173,33 @@ pub fn lookup<F: FibFamily>(
         _ => return Err(Fault::NoRoute),
     };
     Ok(Route::Out(NextHop { ifindex: params.ifindex, resolved }))
+}
+
+/// What a flow is to remember of the answer about this packet: nothing, if the neighbour is yet to
+/// be found.
+#[inline(always)]
+pub fn to_remember<F: Family>(next_hop: &NextHop, packet: &Parsed<F>) -> Hop {
+    let Some(answer) = lookup::fib_params().filter(|_| next_hop.resolved) else {
+        return Hop::default();
+    };
+    let device = lookup::get(&DEVICES, &next_hop.ifindex);
+    Hop {
+        ifindex: next_hop.ifindex,
+        ethernet: answer.ethernet(),
+        fits: answer.total_length,
+        tos: packet.tos,
+        xdp: device.is_some_and(|device| device.flags & device::flags::XDP != 0).into(),
+    }
+}
+
+/// Whether what a flow remembers holds for a packet of this length: not for long, so that neither
+/// routes nor neighbours nor links have to tell anybody when they change.
+#[inline(always)]
+pub fn holds<F: Family>(flow: &FlowOf<F>, packet: &Parsed<F>, longest: u16, now: u32) -> bool {
+    is_recent::<F>(flow, now)
+        && flow.hop.ifindex != 0
+        && longest <= flow.hop.fits
+        && packet.tos == flow.hop.tos
 }
 
 /// What the next link takes: newer kernels say it in place of the length that was asked about.

@@ -12,6 +12,8 @@ static NODE_PORT_LAST: u16 = limits::NODE_PORT_LAST;
 #[unsafe(no_mangle)]
 static SNAT_PORT_FIRST: u16 = limits::SNAT_PORT_FIRST;
 #[unsafe(no_mangle)]
+static FLOW_REFRESH_JIFFIES: u32 = limits::FLOW_REFRESH_MS;
+#[unsafe(no_mangle)]
 static SNAT_PORTS: u16 = limits::SNAT_PORT_LAST - limits::SNAT_PORT_FIRST + 1;
 
 /// Whether a flag of [`lb_common::settings::flags`] is set.
@@ -36,4 +38,11 @@ pub fn is_node_port(port: u16) -> bool {
 pub fn snat_ports() -> (u16, u16) {
     // SAFETY: as in `is_node_port`.
     unsafe { (core::ptr::read_volatile(&SNAT_PORT_FIRST), core::ptr::read_volatile(&SNAT_PORTS)) }
+}
+
+/// How long an entry is left alone after it was refreshed, in jiffies.
+#[inline(always)]
+pub fn flow_refresh_jiffies() -> u32 {
+    // SAFETY: as in `is_node_port`.
+    unsafe { core::ptr::read_volatile(&FLOW_REFRESH_JIFFIES) }
 }

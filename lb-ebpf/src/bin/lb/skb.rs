@@ -14,7 +14,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use lb_common::Protocol;
+use lb_common::{Protocol, flow::Hop};
 use lb_ebpf::{
     csum::Sum,
     packet::{L4Checksum, Packet},
@@ -93,9 +93,15 @@ impl Skb {
         Self { ctx, from_here: false, next_hop }
     }
 
-    /// Sends the packet out of a device, to the next hop that [`Hook::send`] was told of.
+    /// Sends the packet out of a device, to the next hop that [`Hook::send`] was told of: by the
+    /// kernel's neighbour table, which thus learns that the neighbour is in use, and finds it if it
+    /// has to. After [`Hook::send_again`] just as it is.
     #[inline(always)]
-    pub fn redirect_to_neighbour(&mut self, ifindex: u32) -> i32 {
+    pub fn redirect(&mut self, ifindex: u32) -> i32 {
+        if self.next_hop.family == 0 {
+            // SAFETY: takes two numbers.
+            return unsafe { bpf_redirect(ifindex, 0) as i32 };
+        }
         let params = (&raw mut self.next_hop).cast();
         // SAFETY: the parameters have the layout and size of the kernel's structure.
         unsafe { bpf_redirect_neigh(ifindex, params, size_of::<NextHopParams>() as i32, 0) as i32 }
@@ -142,25 +148,6 @@ impl Skb {
             )
         };
         (result == 0).then_some(())
-    }
-
-    /// Length, from the network header on, of the longest packet that this one will be sent as: a
-    /// buffer may hold many segments of a connection.
-    #[inline(always)]
-    fn longest<F: FibFamily>(&self, packet: &Parsed<F>) -> Option<u16> {
-        // SAFETY: a field of the program's own context.
-        let segment = unsafe { (*self.ctx.skb.skb).gso_size };
-        if segment == 0 {
-            return Some(packet.length);
-        }
-        let transport = if packet.protocol == Protocol::Tcp.number() {
-            let [offset_flags] = self.half_words(packet.l4.0 + 12)?;
-            let [offset, _] = offset_flags.to_ne_bytes();
-            usize::from(offset >> 4) * 4
-        } else {
-            8
-        };
-        Some((packet.l4.0 - packet.l3.0 + transport) as u16 + segment as u16)
     }
 
     #[inline(always)]
@@ -257,6 +244,24 @@ impl Hook for Skb {
         unsafe { (*self.ctx.skb.skb).ifindex }
     }
 
+    /// A buffer may hold many segments of a connection.
+    #[inline(always)]
+    fn longest<F: FibFamily>(&self, packet: &Parsed<F>) -> Option<u16> {
+        // SAFETY: a field of the program's own context.
+        let segment = unsafe { (*self.ctx.skb.skb).gso_size };
+        if segment == 0 {
+            return Some(packet.length);
+        }
+        let transport = if packet.protocol == Protocol::Tcp.number() {
+            let [offset_flags] = self.half_words(packet.l4.0 + 12)?;
+            let [offset, _] = offset_flags.to_ne_bytes();
+            usize::from(offset >> 4) * 4
+        } else {
+            8
+        };
+        Some((packet.l4.0 - packet.l3.0 + transport) as u16 + segment as u16)
+    }
+
     #[inline(always)]
     fn route<F: FibFamily>(
         &mut self,
@@ -266,7 +271,7 @@ impl Hook for Skb {
     ) -> Result<Route, Fault> {
         let ifindex = self.ifindex();
         let length = self.longest(packet).ok_or(Fault::Rewrite)?;
-        route::lookup(self.ctx.as_ptr(), ifindex, length, packet, source, destination)
+        route::ask(self.ctx.as_ptr(), ifindex, length, packet, source, destination)
     }
 
     #[inline(always)]
@@ -288,5 +293,12 @@ impl Hook for Skb {
         let answer = lookup::fib_params()?;
         self.next_hop = NextHopParams { family: answer.family(), address: answer.address() };
         Some(Verdict::Send(next_hop.ifindex))
+    }
+
+    #[inline(always)]
+    fn send_again(&mut self, hop: &Hop) -> Option<Verdict> {
+        self.set_words(0, hop.ethernet)?;
+        self.next_hop.family = 0;
+        Some(Verdict::Send(hop.ifindex))
     }
 }

@@ -49,7 +49,7 @@ fn act(skb: &mut Skb, verdict: Verdict) -> i32 {
         Verdict::Back => skb.turn_back(),
         Verdict::Local if settings::has(flags::DIRECT_DELIVERY) => DIRECT,
         Verdict::Pass | Verdict::Local | Verdict::LeaveToTc(_) => TC_ACT_UNSPEC,
-        Verdict::Send(ifindex) => skb.redirect_to_neighbour(ifindex),
+        Verdict::Send(ifindex) => skb.redirect(ifindex),
         Verdict::PutIn(ifindex) => skb.redirect_to_peer(ifindex),
         Verdict::Drop(counter) => {
             trace!(&skb.ctx, "tc drop {}", counter.label());

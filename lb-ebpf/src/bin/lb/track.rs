@@ -8,8 +8,7 @@ use lb_common::{
     Be16, Family, Protocol, V4, V6,
     backend::BackendRef,
     counter::Counter,
-    flow::{FlowKey, FlowKeyOf, FlowOf, hook, kind, life, state},
-    limits,
+    flow::{FlowKey, FlowKeyOf, FlowOf, Hop, hook, kind, life, state},
 };
 use lb_ebpf::{
     life::{Patience, Sides},
@@ -24,8 +23,8 @@ use crate::{
     helper,
     lookup::{self, Entry},
     maps::Tables,
-    route::NextHop,
-    tokens,
+    route::{self, NextHop},
+    settings, tokens,
 };
 
 /// A new flow: the packet, where it goes and how the answer comes back.
@@ -78,6 +77,7 @@ pub fn prepare<F: Layer3 + Tables>(
         pad: 0,
         id: now_ns as u32,
         life: life::HELD,
+        hop: Hop::default(),
         seen_jiffies: helper::jiffies(),
         seen_s: (now_ns / 1_000_000_000) as u32,
     };
@@ -86,6 +86,7 @@ pub fn prepare<F: Layer3 + Tables>(
         destination: new.destination,
         destination_port: new.destination_port,
         kind: new.kind,
+        hop: next_hop.map_or(Hop::default(), |next_hop| route::to_remember(&next_hop, packet)),
         ..room.other
     };
     Ok(())
@@ -266,14 +267,16 @@ for_family! {
 
 /// Notes that a packet of the flow went by: now and then, so that most packets cost no store, and
 /// whenever the flow's state changes. Comes after everything else that is done with the entry.
+///
+/// `now` is the time by which the next hop was believed or not: whoever refreshes an entry has asked
+/// the FIB.
 #[inline(always)]
-pub fn touch<F>(key: &FlowKeyOf<F>, entry: Entry<F>, packet: &Parsed<F>)
+pub fn touch<F>(key: &FlowKeyOf<F>, entry: Entry<F>, packet: &Parsed<F>, now: u32)
 where
     F: Layer3 + Take,
 {
-    let now = helper::jiffies();
     let flow = entry.flow();
-    let recent = now.wrapping_sub(flow.seen_jiffies) < limits::FLOW_REFRESH_JIFFIES;
+    let recent = is_recent::<F>(flow, now);
     let was = flow.state;
     let mut state = was | packet.ending();
     if packet.is_tcp() && !packet.opens_connection() && packet.ending() & state::RST == 0 {
@@ -289,7 +292,11 @@ where
     if recent && state == was {
         return;
     }
-    entry.refresh(now, seconds(), state);
+    if recent {
+        entry.note(seconds(), state);
+    } else {
+        entry.refresh(now, seconds(), state);
+    }
     if !first
         && was & state::ANSWERED == 0
         && let Some(client) = Entry::<F>::find(&other_key::<F>(key, flow))
@@ -304,6 +311,12 @@ where
         room.ending = first_key::<F>(key, flow);
         F::close();
     }
+}
+
+/// Whether an entry was refreshed a moment ago.
+#[inline(always)]
+pub fn is_recent<F: Family>(flow: &FlowOf<F>, now: u32) -> bool {
+    now.wrapping_sub(flow.seen_jiffies) < settings::flow_refresh_jiffies()
 }
 
 /// Whether a connection that begins in a known flow is one of its own.

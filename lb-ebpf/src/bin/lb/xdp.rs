@@ -9,7 +9,12 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use lb_common::{V4, V6, counter::Counter, flow::hook::INGRESS, settings::flags};
+use lb_common::{
+    V4, V6,
+    counter::Counter,
+    flow::{Hop, hook::INGRESS},
+    settings::flags,
+};
 use lb_ebpf::{
     answer::Answer,
     csum::Sum,
@@ -103,6 +108,11 @@ impl Hook for Frame {
     }
 
     #[inline(always)]
+    fn longest<F: FibFamily>(&self, packet: &Parsed<F>) -> Option<u16> {
+        Some(packet.length)
+    }
+
+    #[inline(always)]
     fn route<F: FibFamily>(
         &mut self,
         packet: &Parsed<F>,
@@ -111,7 +121,7 @@ impl Hook for Frame {
     ) -> Result<Route, Fault> {
         let ifindex = self.ifindex();
         let route =
-            route::lookup(self.0.as_ptr(), ifindex, packet.length, packet, source, destination);
+            route::ask(self.0.as_ptr(), ifindex, packet.length, packet, source, destination);
         match route {
             Ok(Route::Out(next_hop)) if !next_hop.resolved => {
                 Err(Fault::Unfinished(Counter::XdpRoute))
@@ -143,8 +153,14 @@ impl Hook for Frame {
 
     #[inline(always)]
     fn send(&mut self, next_hop: &NextHop) -> Option<Verdict> {
-        self.set_half_words(0, lookup::fib_params()?.ethernet())?;
+        self.set_words(0, lookup::fib_params()?.ethernet())?;
         Some(Verdict::Send(next_hop.ifindex))
+    }
+
+    #[inline(always)]
+    fn send_again(&mut self, hop: &Hop) -> Option<Verdict> {
+        self.set_words(0, hop.ethernet)?;
+        Some(Verdict::Send(hop.ifindex))
     }
 }
 

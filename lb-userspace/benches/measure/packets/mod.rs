@@ -54,7 +54,8 @@ use serde_json::{Value, json};
 
 use self::work::{CHAIN, DATAGRAMS, FILLED, FIRST_SOURCE, HASHED, KNOWN, Place, SERVED, Work};
 use crate::{
-    baseline::{self, Baseline},
+    baseline,
+    raw::Raw,
     rig::{self, At, Parties, Rig, at},
     service::{family_of, port},
 };
@@ -98,9 +99,9 @@ impl Case {
 
 /// Programs to hold ours against.
 struct Baselines {
-    empty_xdp: Baseline,
-    empty_tc: Baseline,
-    parse_and_send: Baseline,
+    empty_xdp: Raw,
+    empty_tc: Raw,
+    parse_and_send: Raw,
 }
 
 /// The verb.

@@ -51,5 +51,6 @@ fn documented() -> Listing {
 fn the_page_lists_every_metric_and_no_other() {
     let read = || Ok(Counter::ALL.iter().map(|counter| (*counter, 1)).collect());
     let ports = Ports::new(&Capacities::default(), Box::new(Datapath::new(read)));
+    ports.watch_metrics.show_zeros("192.0.2.1:6443");
     assert_eq!(documented(), shown(&ports.registry));
 }

@@ -67,7 +67,9 @@ fn an_applied_service_that_outgrows_a_table_is_withdrawn() {
     bench.check(&wanted([one("a", 1)]));
     assert_eq!(
         bench.rejections(),
-        ["Service default/b: does not fit: table BACKENDS (3 entries) has no room for it"]
+        [
+            "Service default/b: does not fit: table BACKENDS (3 entries, see --max-backends) has no room for it"
+        ]
     );
 
     bench.plan(wanted([one("b", 2)]));

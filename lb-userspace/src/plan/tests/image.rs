@@ -18,7 +18,7 @@ use lb_common::{
 };
 
 use super::super::{
-    Capacities, Contents, FrontendAt, List, Op, RowName, Usage,
+    Capacities, Contents, FrontendAt, List, LiveRows, Op, RowName, Usage,
     slots::{self, Share},
     tables,
 };
@@ -386,4 +386,19 @@ fn text_of_row(
     let mut text = format!("{name} kind {kind} flags {flags:#x} timeout {affinity_timeout_s}");
     write!(text, " cluster {cluster:?} local {local:?} ranges {ranges:?}").unwrap();
     text
+}
+
+impl LiveRows for Image {
+    fn service(&self, index: u32) -> Option<Service> {
+        self.services.get(index as usize).copied()
+    }
+
+    fn backend(&self, index: u32) -> Option<Backend> {
+        self.backends.get(index as usize).copied()
+    }
+
+    fn slots(&self, run: Run) -> Option<Vec<u32>> {
+        let start = run.offset() as usize;
+        self.slots.get(start..start + run.length() as usize).map(<[u32]>::to_vec)
+    }
 }

@@ -78,6 +78,21 @@ impl Metrics {
             self.drift.clone(),
         );
         registry.register(
+            "table_audits",
+            "Times that the tables were compared with what was written",
+            self.audits.clone(),
+        );
+        registry.register(
+            "table_audit_drift",
+            "Entries that the last comparison found different",
+            self.audit_drift.clone(),
+        );
+        registry.register(
+            "table_audit_duration_seconds",
+            "Processor time that the last comparison took",
+            self.audit_duration.clone(),
+        );
+        registry.register(
             "table_entries",
             "Entries of a table in use or waiting for their grace period",
             self.entries.clone(),

@@ -19,8 +19,9 @@ use kube::{
     client::{Body, ConfigExt as _},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, ServiceBuilder, layer::layer_fn};
 
+use super::metrics::{Counted, Metrics};
 use crate::watch::WatchError;
 
 /// For a connection; a node that cannot be reached at all is given up sooner than by the kernel.
@@ -39,6 +40,8 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// The node this agent serves.
     pub node_name: Arc<str>,
+    /// Where requests and watches are counted.
+    pub metrics: Metrics,
 }
 
 /// A client for the server that the settings name. Nothing is asked of it yet.
@@ -54,10 +57,12 @@ pub(super) async fn connect(settings: &Settings) -> Result<Client, WatchError> {
     };
     let agent = concat!("sluice/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
-    client(&config).map_err(WatchError::Client)
+    client(&config, &settings.metrics).map_err(WatchError::Client)
 }
 
-fn client(config: &Config) -> Result<Client, kube::Error> {
+fn client(config: &Config, metrics: &Metrics) -> Result<Client, kube::Error> {
+    let server = config.cluster_url.authority().map_or("", |server| server.as_str());
+    metrics.show_zeros(server);
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -73,6 +78,7 @@ fn client(config: &Config) -> Result<Client, kube::Error> {
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
+        .layer(layer_fn(|http| Counted::new(http, metrics.clone())))
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
 }

@@ -68,6 +68,23 @@ pub(super) enum Class {
 }
 
 impl Failure {
+    /// Every [`Self::reason`].
+    pub(super) const REASONS: [&'static str; 7] =
+        ["unreachable", "silent", "expired", "refused", "unreadable", "incomplete", "too_short"];
+
+    /// Why, as metrics know it.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Silent { .. } => "silent",
+            Self::Refused { status: 410, .. } => "expired",
+            Self::Refused { .. } => "refused",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Unfinished | Self::NoVersion => "incomplete",
+            Self::TooShort => "too_short",
+        }
+    }
+
     pub(super) fn class(&self) -> Class {
         match self {
             Self::Unreachable { .. } | Self::Silent { .. } => Class::Unreachable,

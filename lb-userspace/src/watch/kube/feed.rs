@@ -18,6 +18,7 @@ use tracing::debug;
 use super::{
     backoff::Backoff,
     failure::{Class, Failure},
+    metrics::Metrics,
     object::Kind,
     request::{Lines, Requests, refusal},
     state::Change,
@@ -51,6 +52,7 @@ pub(super) struct Feed {
     told: mpsc::Sender<(Kind, Told)>,
     strategy: Strategy,
     backoff: Backoff,
+    metrics: Metrics,
     /// Everything up to here was told.
     version: Option<String>,
     /// Since when nothing has succeeded.
@@ -79,9 +81,14 @@ impl From<Closed> for Broken {
 }
 
 impl Feed {
-    pub(super) fn new(kind: Kind, requests: Requests, told: mpsc::Sender<(Kind, Told)>) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        requests: Requests,
+        told: mpsc::Sender<(Kind, Told)>,
+        metrics: Metrics,
+    ) -> Self {
         let (strategy, backoff) = Default::default();
-        Self { kind, requests, told, strategy, backoff, version: None, lost: None }
+        Self { kind, requests, told, strategy, backoff, metrics, version: None, lost: None }
     }
 
     /// Runs until nobody listens any more.
@@ -199,6 +206,7 @@ impl Feed {
 
     async fn in_step(&mut self, listed: Option<Mode>) -> Result<(), Closed> {
         self.lost = None;
+        self.metrics.in_step(self.kind, listed.is_some());
         self.tell(Told::InStep(listed)).await
     }
 
@@ -212,6 +220,7 @@ impl Feed {
     /// Decides what a failure asks for: how long to wait, and where to begin again.
     async fn failed(&mut self, failure: Failure, started: Instant) -> Result<Duration, Closed> {
         debug!("{:?}: {}", self.kind, Causes(&failure));
+        self.metrics.failed(self.kind, &failure);
         if self.lost.is_none() && started.elapsed() >= STEADY {
             self.backoff.reset();
         }

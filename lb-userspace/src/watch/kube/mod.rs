@@ -16,6 +16,7 @@ mod failure;
 mod feed;
 mod intern;
 mod link;
+mod metrics;
 mod object;
 pub mod publish;
 mod request;
@@ -50,6 +51,7 @@ use super::{
 use crate::{model::Rejection, telemetry::Causes};
 
 pub use client::Settings;
+pub use metrics::Metrics;
 
 /// What feeds have told and nobody has taken in yet.
 const TOLD: usize = 256;
@@ -58,6 +60,7 @@ const TOLD: usize = 256;
 pub struct KubeSource {
     client: Client,
     node_name: Arc<str>,
+    metrics: Metrics,
     state: State,
     link: Link,
     news: mpsc::Sender<News>,
@@ -84,6 +87,7 @@ impl KubeSource {
         let source = Self {
             client,
             node_name: settings.node_name,
+            metrics: settings.metrics,
             state: State::new(SystemTime::now()),
             link: Link::default(),
             news,
@@ -108,7 +112,7 @@ impl KubeSource {
         let (told, inbox) = mpsc::channel(TOLD);
         let feeds = Kind::ALL.map(|kind| {
             let requests = Requests::new(self.client.clone(), kind, &self.node_name);
-            Feed::new(kind, requests, told.clone()).run()
+            Feed::new(kind, requests, told.clone(), self.metrics.clone()).run()
         });
         drop(told);
         tokio::select! {

@@ -1,5 +1,6 @@
 //! A node of the test cluster with programs loaded and tables filled, and packets put through them.
 
+mod around;
 mod run;
 mod state;
 
@@ -192,17 +193,6 @@ impl Rig {
         let mut clock = PerCpuArray::<_, u64>::try_from(map).unwrap();
         let never = vec![0; aya::util::nr_cpus().unwrap()];
         clock.set(0, PerCpuValues::try_from(never).unwrap(), 0).unwrap();
-    }
-
-    /// What the node's external device takes.
-    pub fn set_mtu(&self, bytes: u32) {
-        self.set_mtu_of("eth0", bytes);
-    }
-
-    /// What a device of the node takes.
-    pub fn set_mtu_of(&self, device: &str, bytes: u32) {
-        let node = self.cluster.netns(NODE).unwrap();
-        node.links(async |links| links.mtu(device, bytes).await).unwrap();
     }
 
     /// How often something was counted.

@@ -98,7 +98,7 @@ where
 {
     let (mut flows, all) = open::<F>(path);
     for (key, mut flow) in all {
-        flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_JIFFIES);
+        flow.seen_jiffies = flow.seen_jiffies.wrapping_sub(2 * limits::FLOW_REFRESH_MS);
         flow.seen_s = flow.seen_s.wrapping_sub(seconds);
         flows.insert(key, flow, 0).unwrap();
     }

@@ -12,18 +12,30 @@ pub enum Better {
     Less,
 }
 
+/// Units of times.
+const TIMES: [&str; 4] = ["ns", "us", "ms", "s"];
+/// Units of sizes and of work done.
+const AMOUNTS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "instructions", "calls"];
+
 impl Better {
-    /// What the unit says: rates should be high, times, sizes and counts of work low. Parts of a
-    /// whole say nothing.
+    /// What the unit says: rates should be high, times, sizes and work done low. Parts of a whole
+    /// say nothing.
     pub fn by_unit(unit: &str) -> Option<Self> {
         match unit {
-            "ns" | "us" | "ms" | "s" | "B" | "KiB" | "MiB" | "GiB" | "instructions" | "calls" => {
-                Some(Self::Less)
-            }
-            _ if unit.ends_with("/s") => Some(Self::More),
+            _ if is_rate(unit) => Some(Self::More),
+            _ if TIMES.contains(&unit) || AMOUNTS.contains(&unit) => Some(Self::Less),
             _ => None,
         }
     }
+
+    /// Whether values of this unit depend on who else is at work on the machine.
+    pub fn is_of_the_hour(unit: &str) -> bool {
+        is_rate(unit) || TIMES.contains(&unit) || unit == "%"
+    }
+}
+
+fn is_rate(unit: &str) -> bool {
+    unit.ends_with("/s")
 }
 
 #[cfg(test)]

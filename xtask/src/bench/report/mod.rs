@@ -1,15 +1,23 @@
 //! What was measured, as one value: from it come the tables for people and the JSON for machines.
 
+mod bar;
 mod better;
+pub mod figure;
 mod plot;
+#[cfg(test)]
+pub mod testing;
 mod text;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::better::Better;
+use self::figure::{mark, number, ratio, spread_of_ratios};
 #[allow(unused_imports, reason = "the measurements that draw are being written")]
 pub use self::plot::{Axis, Line, Plot};
-use self::text::{number, ratio, spread};
+pub use self::{
+    bar::Bar,
+    better::Better,
+    text::{SPREAD, plain},
+};
 use super::{
     machine::Machine,
     samples::{Comparison, Summary},
@@ -24,6 +32,10 @@ pub struct Report {
     pub kernel_object: String,
     /// Whether it was the short version.
     pub quick: bool,
+    /// The command that repeats it.
+    pub command: String,
+    /// How long it took, in seconds.
+    pub took_s: f64,
     /// What was measured.
     pub sections: Vec<Section>,
     /// The design's budgets, as far as they were measured.
@@ -61,6 +73,8 @@ pub struct Row {
 /// A budget.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Budget {
+    /// Which of the design's it belongs to.
+    pub bar: Option<Bar>,
     /// Of what.
     pub what: String,
     /// In words.
@@ -90,12 +104,61 @@ impl Row {
     }
 }
 
+/// What a report says of a budget.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Verdict<'a> {
+    /// Of what.
+    pub what: &'a str,
+    /// In words.
+    pub asked: &'a str,
+    /// In the budget's terms; empty if it was not measured.
+    pub measured: &'a str,
+    /// Whether it was kept, if it was measured.
+    pub held: Option<bool>,
+}
+
+impl Report {
+    /// Every budget of the design in its order, measured or not, and then those of nobody else's.
+    pub fn verdicts(&self) -> Vec<Verdict<'_>> {
+        let mut verdicts = Vec::new();
+        let order = Bar::ALL.map(Some).into_iter().chain([None]);
+        for bar in order {
+            let found = self.budgets.iter().filter(|budget| budget.bar == bar);
+            let before = verdicts.len();
+            verdicts.extend(found.map(|Budget { what, budget, measured, held, .. }| Verdict {
+                what,
+                asked: budget,
+                measured,
+                held: Some(*held),
+            }));
+            if let Some(bar) = bar.filter(|_| verdicts.len() == before) {
+                let (what, asked) = (bar.what(), bar.asked());
+                verdicts.push(Verdict { what, asked, measured: "", held: None });
+            }
+        }
+        verdicts
+    }
+}
+
+impl Section {
+    /// Whether any of its rows is held against something.
+    pub fn compares(&self) -> bool {
+        self.rows.iter().any(|row| row.beside.is_some())
+    }
+}
+
 impl Budget {
+    /// As one of the design's.
+    pub fn of(self, bar: Bar) -> Self {
+        Self { bar: Some(bar), ..self }
+    }
+
     /// A value that must not be larger.
     pub fn at_most(what: &str, value: f64, limit: f64, unit: &str) -> Self {
         Self {
+            bar: None,
             what: what.to_owned(),
-            budget: format!("<= {limit} {unit}").trim_end().to_owned(),
+            budget: format!("<= {} {unit}", mark(limit)).trim_end().to_owned(),
             measured: format!("{} {unit}", number(value)).trim_end().to_owned(),
             held: value <= limit,
         }
@@ -104,9 +167,10 @@ impl Budget {
     /// A ratio that must not be smaller.
     pub fn at_least(what: &str, found: &Comparison, limit: f64) -> Self {
         Self {
+            bar: None,
             what: what.to_owned(),
             budget: format!(">= {limit}"),
-            measured: format!("{} ({})", ratio(found.ratio), spread(&found.ratios)),
+            measured: format!("{} ({})", ratio(found.ratio), spread_of_ratios(&found.ratios)),
             held: found.ratio >= limit,
         }
     }

@@ -5,7 +5,7 @@ use lb_testbed::{Loaded, Pattern};
 use super::{
     super::{
         Measured,
-        report::{Axis, Budget, Line, Plot, Row, Section},
+        report::{Axis, Bar, Budget, Line, Plot, Row, Section},
         samples::{Comparison, Summary},
         services::Family,
     },
@@ -173,18 +173,21 @@ fn times(here: &[&Found], what: &str) -> Vec<Row> {
 
 fn limits(here: &[&Found], title: &str, services: u32) -> Vec<Budget> {
     let Some(direct) = by(here, Who::Direct) else { return Vec::new() };
-    let budgets: &[(Who, f64)] = match direct.cell.way {
-        Way::ClusterIp => &[(Who::Sluice, CLUSTER_IP)],
-        Way::NodePortNear => &[(Who::Sluice, NODE_PORT), (Who::DirectDelivery, DIRECT_DELIVERY)],
+    let budgets: &[(Who, f64, Bar)] = match direct.cell.way {
+        Way::ClusterIp => &[(Who::Sluice, CLUSTER_IP, Bar::ClusterIp)],
+        Way::NodePortNear => &[
+            (Who::Sluice, NODE_PORT, Bar::NodePort),
+            (Who::DirectDelivery, DIRECT_DELIVERY, Bar::DirectDelivery),
+        ],
         Way::NodePortFar => &[],
     };
     let mut limits = Vec::new();
-    for (who, limit) in budgets {
+    for (who, limit, bar) in budgets {
         if let Some(one) = by(here, *who) {
             let rate = rate_of(one.cell.pattern);
             let comparison = Comparison::of(&one.all(rate), &direct.all(rate));
             let what = format!("{title}, {services} services: {} / direct", who.name());
-            limits.push(Budget::at_least(&what, &comparison, *limit));
+            limits.push(Budget::at_least(&what, &comparison, *limit).of(*bar));
         }
     }
     limits

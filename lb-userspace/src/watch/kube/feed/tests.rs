@@ -112,7 +112,7 @@ async fn told(seconds: u64, answers: impl IntoIterator<Item = Answer>) -> (Strin
     let (client, asked) = server(answers);
     let (sender, mut receiver) = mpsc::channel(1000);
     let requests = Requests::new(client, Kind::Services, "n1");
-    let feed = Feed::new(Kind::Services, requests, sender);
+    let feed = Feed::new(Kind::Services, requests, sender, Metrics::default());
     timeout(Duration::from_secs(seconds), feed.run()).await.unwrap_err();
     let mut words = Vec::new();
     while let Ok((_, told)) = receiver.try_recv() {

@@ -1,0 +1,281 @@
+//! From objects in memory to the kernel: all Services at once, and one endpoint's change, beside the
+//! programs that kube-proxy has its rules taken by; and what a whole agent takes for many changes.
+//!
+//! A peer's time is the program's alone, from its start to its end, given the text: what kube-proxy
+//! takes to make that text is left out. Ours begins with the objects and ends with the tables.
+
+mod agent;
+mod inside;
+
+use anyhow::{Context as _, Result};
+use lb_testbed::{Cluster, Families};
+
+pub use self::inside::{Extent, Found, Table};
+use super::{
+    Measured,
+    peers::Peer,
+    programs::Programs,
+    report::{Axis, Bar, Better, Budget, Line, Plot, Row, Section},
+    samples::{Comparison, Summary, percentile},
+    services::{self, ENDPOINTS, Family, Service, Site},
+};
+use crate::interrupt::Interrupt;
+
+const LOAD_BUDGET_MS: f64 = 100.0;
+const CHANGE_BUDGET_US: f64 = 1_000.0;
+/// The size that budgets are for.
+const BUDGETED: u32 = 10_000;
+pub const MS: f64 = 1e-6;
+pub const US: f64 = 1e-3;
+const PEERS: [Peer; 2] = [Peer::Iptables, Peer::Nftables];
+
+/// How often what is measured with so many services.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    services: u32,
+    rounds: u32,
+    /// In each round.
+    changes: u32,
+    /// In each round, of a peer.
+    peer_changes: u32,
+}
+
+/// Samples of a peer, in nanoseconds.
+#[derive(Clone, Debug, Default)]
+struct Beside {
+    load: Vec<f64>,
+    change: Vec<f64>,
+}
+
+/// What was found with so many services.
+struct Size {
+    services: u32,
+    ours: Found,
+    theirs: [Beside; PEERS.len()],
+}
+
+/// Measures.
+pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Result<Vec<Measured>> {
+    let effort = |services, rounds, changes, peer_changes| Effort {
+        services,
+        rounds,
+        changes,
+        peer_changes,
+    };
+    let efforts = match quick {
+        true => vec![effort(10, 5, 100, 3), effort(1_000, 5, 100, 3), effort(BUDGETED, 3, 200, 0)],
+        false => vec![
+            effort(10, 7, 600, 10),
+            effort(1_000, 7, 600, 10),
+            effort(BUDGETED, 7, 600, 6),
+            effort(30_000, 5, 600, 4),
+        ],
+    };
+    let cluster =
+        Cluster::builder(programs.workers.clone()).families(Families::V4).nodes(1).build()?;
+    let mut sizes = Vec::new();
+    for effort in efforts {
+        sizes.push(size(programs, &cluster, effort, interrupt)?);
+    }
+    drop(cluster);
+    let whole = agent::measure(programs, quick, interrupt)?;
+    Ok(vec![section(&sizes), (whole, Vec::new())])
+}
+
+fn size(
+    programs: &Programs,
+    cluster: &Cluster,
+    effort: Effort,
+    interrupt: &Interrupt,
+) -> Result<Size> {
+    let Effort { services, rounds, changes, peer_changes } = effort;
+    let all = services::list(services, &[Family::V4], &[]);
+    let extent = Extent { services, endpoints: ENDPOINTS, loads: 1, changes, audits: 0 };
+    let mut found = Size { services, ours: Found::default(), theirs: Default::default() };
+    for _ in 0..rounds {
+        interrupt.check()?;
+        found.ours.absorb(Found::of(programs, extent)?);
+        if peer_changes == 0 {
+            continue;
+        }
+        for (peer, theirs) in PEERS.into_iter().zip(&mut found.theirs) {
+            interrupt.check()?;
+            beside(cluster, peer, &all, peer_changes, theirs)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Everything into a peer's rules, and then changes that take an endpoint away and give it back.
+fn beside(
+    cluster: &Cluster,
+    peer: Peer,
+    all: &[Service],
+    changes: u32,
+    found: &mut Beside,
+) -> Result<()> {
+    let node = cluster.addresses("node1")?.first().copied().context("a node without address")?;
+    let site = Site::of(node);
+    let netns = cluster.netns("node1")?;
+    let mut work = || -> std::io::Result<()> {
+        peer.foundation(&site).apply()?;
+        found.load.push(peer.full(all, &site).apply()?.as_nanos() as f64);
+        let mut now = all.to_vec();
+        for number in 0..changes {
+            let at = number as usize / 2 * 7_919 % now.len();
+            let before = all[at].clone();
+            let mut less = before.clone();
+            less.endpoints.pop();
+            let (from, to) = if number % 2 == 0 { (before, less) } else { (less, before) };
+            now[at] = to.clone();
+            let took = peer.change(&now, &from, &to, &site).apply()?;
+            found.change.push(took.as_nanos() as f64);
+        }
+        // What is left of it must not stand beside the other's.
+        peer.foundation(&site).apply().map(|_| ())
+    };
+    netns.enter(|| Ok(work()))??;
+    Ok(())
+}
+
+fn section(sizes: &[Size]) -> Measured {
+    let (mut rows, mut budgets) = (Vec::new(), Vec::new());
+    for size in sizes {
+        let with = format!("{} services x {ENDPOINTS}", size.services);
+        let Found { creation, load, change, .. } = &size.ours;
+        rows.push(Row::new(
+            format!("programs and empty tables made, {with}"),
+            "ms",
+            Summary::of(creation).times(MS),
+        ));
+        rows.extend(compared(
+            &format!("everything loaded, {with}"),
+            "ms",
+            MS,
+            &load.total,
+            |b| &b.load,
+            size,
+        ));
+        rows.extend(parts(size, &format!("everything loaded, {with}")));
+        rows.extend(compared(
+            &format!("one endpoint changed, {with}"),
+            "us",
+            US,
+            &change.total,
+            |b| &b.change,
+            size,
+        ));
+        let worst = percentile(&change.total, 99) * US;
+        let p99 = Row::new(format!("one endpoint changed, {with}, p99"), "us", one(worst));
+        rows.push(p99);
+        let ops = Row::new(
+            format!("one endpoint changed, {with}: operations"),
+            "",
+            Summary::of(&change.ops),
+        );
+        rows.push(ops);
+        if size.services == BUDGETED {
+            let loaded = Summary::of(&load.total).median * MS;
+            let calls: f64 = change.calls.iter().sum();
+            budgets.extend([
+                Budget::at_most(&format!("load {with} from memory"), loaded, LOAD_BUDGET_MS, "ms")
+                    .of(Bar::Load),
+                Budget::at_most(
+                    &format!("one endpoint changed at {with}, p99"),
+                    worst,
+                    CHANGE_BUDGET_US,
+                    "us",
+                )
+                .of(Bar::Change),
+                Budget::at_most("system calls to tables for those changes", calls, 0.0, "")
+                    .of(Bar::ChangeCalls),
+            ]);
+        }
+    }
+    let notes = vec![
+        "sluice: from objects in memory to tables; a peer: only the program that takes the rules, \
+         not what kube-proxy does to make them"
+            .to_owned(),
+        "a peer's ratio is its time to sluice's".to_owned(),
+        "making programs and tables is not in the loading: it is done at a node's first start"
+            .to_owned(),
+    ];
+    let title = "Programming".to_owned();
+    (Section { title, notes, rows, plots: plots(sizes) }, budgets)
+}
+
+fn compared(
+    what: &str,
+    unit: &str,
+    factor: f64,
+    ours: &[f64],
+    of: fn(&Beside) -> &Vec<f64>,
+    size: &Size,
+) -> Vec<Row> {
+    let scaled = |samples: &[f64]| -> Vec<f64> { samples.iter().map(|one| one * factor).collect() };
+    let ours = scaled(ours);
+    let mut rows = vec![Row::new(format!("{what}: sluice"), unit, Summary::of(&ours))];
+    for (peer, theirs) in PEERS.into_iter().zip(&size.theirs) {
+        let theirs = scaled(of(theirs));
+        if !theirs.is_empty() {
+            let row = Row::new(format!("{what}: {}", peer.name()), unit, Summary::of(&theirs));
+            rows.push(row.beside(Comparison::of(&theirs, &ours)));
+        }
+    }
+    rows
+}
+
+/// Where the time of loading goes.
+fn parts(size: &Size, what: &str) -> Vec<Row> {
+    let load = &size.ours.load;
+    let parts = [("model", &load.model), ("plan", &load.plan), ("write", &load.write)];
+    let row = |(part, samples): (&str, &Vec<f64>)| {
+        Row::new(format!("{what}, of that {part}"), "ms", Summary::of(samples).times(MS))
+    };
+    parts.map(row).into()
+}
+
+fn plots(sizes: &[Size]) -> Vec<Plot> {
+    let plot = |title: &str,
+                y: &str,
+                factor,
+                ours: fn(&Found) -> &Vec<f64>,
+                theirs: fn(&Beside) -> &Vec<f64>| {
+        let mut lines = vec![line("sluice", sizes, |size| ours(&size.ours), factor)];
+        for (index, peer) in PEERS.into_iter().enumerate() {
+            lines.push(line(peer.name(), sizes, |size| theirs(&size.theirs[index]), factor));
+        }
+        Plot { title: title.to_owned(), x: Axis::log("services"), y: Axis::log(y), lines }
+    };
+    vec![
+        plot("Loading all services", "ms", MS, |found| &found.load.total, |beside| &beside.load),
+        plot(
+            "One endpoint changed",
+            "us",
+            US,
+            |found| &found.change.total,
+            |beside| &beside.change,
+        ),
+    ]
+}
+
+fn line<'a>(
+    name: &str,
+    sizes: &'a [Size],
+    of: impl Fn(&'a Size) -> &'a Vec<f64>,
+    factor: f64,
+) -> Line {
+    let points = sizes.iter().filter(|size| !of(size).is_empty());
+    let points = points.map(|size| (size.services.into(), Summary::of(of(size)).times(factor)));
+    Line { name: name.to_owned(), points: points.collect() }
+}
+
+/// A single value.
+pub fn one(value: f64) -> Summary {
+    Summary::of(&[value])
+}
+
+/// A row that is better when it is lower, though its unit does not say so.
+pub fn less(what: impl Into<String>, unit: &str, found: Summary) -> Row {
+    Row::new(what, unit, found).better(Better::Less)
+}
