@@ -176,3 +176,14 @@ fn digest(text: &str, length: usize) -> String {
     };
     (0..length).map(letter).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::digest;
+
+    #[test]
+    fn names_are_told_apart_by_letters_of_their_hash() {
+        assert_eq!(digest("", 8), "4OYMIQUY");
+        assert_eq!(digest("ns1/svc1:p80tcp", 16), "XPGD46QRK7WJZT7O");
+    }
+}

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
     super::services::{Endpoint, Family, Port, Service, Site},
-    digest, full_name, port_name,
+    digest, port_name,
 };
 
 /// Who carries this mark leaves with an address of the node.
@@ -206,16 +206,122 @@ fn elements(text: &mut String, service: &Service, port: &Port, site: &Site) {
 
 /// What the names of a service's chains end in.
 fn readable(service: &Service, port: &Port) -> String {
-    let full = full_name(service, port);
-    let (name, protocol, port) = (&service.name, port.protocol.name(), port_name(port));
-    format!("{}-default/{name}/{protocol}/{port}", digest(&format!("{full}{protocol}"), ID_LENGTH))
+    hashed(&path(service, port))
 }
 
 fn endpoint_chain(service: &Service, port: &Port, endpoint: &Endpoint) -> String {
-    let (full, to) = (full_name(service, port), endpoint.address);
-    let id = digest(&format!("{full}{}{to}", port.protocol.name()), ID_LENGTH);
+    let to = endpoint.address;
     // Colons end the name of a chain.
     let address = to.ip().to_string().replace(':', ".");
-    let (name, protocol, port) = (&service.name, port.protocol.name(), port_name(port));
-    format!("endpoint-{id}-default/{name}/{protocol}/{port}__{address}/{}", to.port())
+    let name = format!("{}__{address}/{}", path(service, port), to.port());
+    format!("endpoint-{}", hashed(&name))
+}
+
+fn path(service: &Service, port: &Port) -> String {
+    format!("default/{}/{}/{}", service.name, port.protocol.name(), port_name(port))
+}
+
+/// Names may be cut, so they are told apart by what comes first.
+fn hashed(name: &str) -> String {
+    format!("{}-{name}", digest(name, ID_LENGTH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::services::Protocol, *};
+
+    fn service() -> Service {
+        let endpoint =
+            |address: &str| Endpoint { address: address.parse().unwrap(), node: "node1" };
+        Service {
+            name: "web".to_owned(),
+            cluster_ips: vec!["10.96.0.10".parse().unwrap(), "fd00:96::10".parse().unwrap()],
+            ports: vec![Port { number: 80, protocol: Protocol::Tcp, node_port: Some(30_000) }],
+            endpoints: ["10.244.1.2:8080", "10.244.2.2:8080", "[fd00:244:1::2]:8080"]
+                .map(endpoint)
+                .into(),
+        }
+    }
+
+    /// The lines that begin like this, without that.
+    #[track_caller]
+    fn check(text: &str, begin: &str, expected: &[&str]) {
+        let found: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(begin)).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    fn chain(service: &Service, position: usize) -> String {
+        endpoint_chain(service, &service.ports[0], &service.endpoints[position])
+    }
+
+    #[test]
+    fn a_service_is_entered_in_the_maps() {
+        let text = rules(&[service()], &Site::of("192.168.50.11".parse().unwrap()));
+        let name = readable(&service(), &service().ports[0]);
+        check(
+            &text,
+            "add element ip kube-proxy ",
+            &[
+                "cluster-ips { 10.96.0.10 }",
+                &format!("service-ips {{ 10.96.0.10 . tcp . 80 : goto service-{name} }}"),
+                &format!("service-nodeports {{ tcp . 30000 : goto external-{name} }}"),
+            ],
+        );
+    }
+
+    #[test]
+    fn one_of_the_endpoints_is_drawn() {
+        let text = rules(&[service()], &Site::of("192.168.50.11".parse().unwrap()));
+        let (service, name) = (service(), readable(&service(), &service().ports[0]));
+        let (first, second) = (chain(&service, 0), chain(&service, 1));
+        check(
+            &text,
+            &format!("add rule ip kube-proxy service-{name} "),
+            &[
+                "ip daddr 10.96.0.10 ip saddr != 10.244.0.0/16 jump mark-for-masquerade",
+                &format!("numgen random mod 2 vmap {{ 0 : goto {first}, 1 : goto {second} }}"),
+            ],
+        );
+        check(
+            &text,
+            &format!("add rule ip kube-proxy external-{name} "),
+            &["jump mark-for-masquerade", &format!("goto service-{name}")],
+        );
+        check(
+            &text,
+            &format!("add rule ip kube-proxy {second} "),
+            &[
+                "ip saddr 10.244.2.2 jump mark-for-masquerade",
+                "meta l4proto tcp dnat to 10.244.2.2:8080",
+            ],
+        );
+    }
+
+    #[test]
+    fn colons_stay_out_of_names() {
+        let text = rules(&[service()], &Site::of("fd00:50::11".parse().unwrap()));
+        let chain = chain(&service(), 2);
+        assert!(chain.ends_with("-default/web/tcp/tcp-80__fd00.244.1..2/8080"), "{chain}");
+        check(
+            &text,
+            &format!("add rule ip6 kube-proxy {chain} "),
+            &[
+                "ip6 saddr fd00:244:1::2 jump mark-for-masquerade",
+                "meta l4proto tcp dnat to [fd00:244:1::2]:8080",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_endpoint_that_has_gone_is_no_longer_drawn_and_its_chain_emptied() {
+        let (before, mut after) = (service(), service());
+        after.endpoints.remove(0);
+        let text = change(&before, &after, &Site::of("192.168.50.11".parse().unwrap()));
+        let (gone, stays) = (chain(&before, 0), chain(&before, 1));
+        let draws = format!("numgen random mod 1 vmap {{ 0 : goto {stays} }}");
+        assert!(text.contains(&draws), "{text}");
+        assert_eq!(text.lines().last(), Some(format!("flush chain ip kube-proxy {gone}").as_str()));
+        assert_eq!(text.matches(&gone).count(), 1, "{text}");
+        check(&text, "add element", &[]);
+    }
 }
