@@ -234,17 +234,23 @@ impl<'a> Survey<'a> {
                 members.insert(*index, member);
             }
         }
+        let mut members: Vec<_> = members.into_values().collect();
+        members.sort_by_key(|member| (member.address, member.port));
         for (list, run) in
             [(List::ClusterHashed, row.cluster_hashed), (List::LocalHashed, row.local_hashed)]
         {
-            let named = members.values().filter(|m| m.hashed & list.flag() != 0).count();
-            if run.length() != slots::table_size(named) {
+            let found = stretch(&self.contents.slots, run)?;
+            let shares = members::shares(list, &members);
+            // A weight may be one that an interrupted agent had not noted yet.
+            let sound = found.is_empty()
+                || (found.len() == slots::table_size(shares.len()) as usize
+                    && shares.iter().all(|share| share.weight > 0)
+                    && found == slots::table(&shares));
+            if !sound {
                 // Not the table that would be made today: as if nobody stood in it.
-                members.values_mut().for_each(|member| member.hashed &= !list.flag());
+                members.iter_mut().for_each(|member| member.hashed &= !list.flag());
             }
         }
-        let mut members: Vec<_> = members.into_values().collect();
-        members.sort_by_key(|member| (member.address, member.port));
         Some(members)
     }
 }

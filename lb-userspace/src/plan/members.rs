@@ -162,7 +162,7 @@ pub(super) fn run(
 }
 
 /// What a list is made of.
-fn shares(list: List, members: &[Member]) -> Vec<Share> {
+pub(super) fn shares(list: List, members: &[Member]) -> Vec<Share> {
     let named = members.iter().filter(|member| list.names(member));
     let share = |member: &Member| Share {
         index: member.index,
