@@ -214,7 +214,7 @@ pub(super) fn rivals(shares: &[Share]) -> Vec<Rival> {
 
 /// The upper half of a number, brought below `end`.
 fn below(number: u64, end: u32) -> u32 {
-    ((number >> 32) * u64::from(end) >> 32) as u32
+    (((number >> 32) * u64::from(end)) >> 32) as u32
 }
 
 /// The logarithm to base 2, in 2^32ths, to within a hundredth; the same on every machine.
@@ -222,7 +222,7 @@ fn logarithm(number: u32) -> u64 {
     let whole = number.ilog2();
     let part = (u64::from(number) << 32 >> whole) - (1 << 32);
     // A line from one power of two to the next, and the parabola that is missing above it.
-    let above = (part * ((1 << 32) - part) >> 32) * 11 >> 5;
+    let above = (((part * ((1 << 32) - part)) >> 32) * 11) >> 5;
     (u64::from(whole) << 32) + part + above
 }
 

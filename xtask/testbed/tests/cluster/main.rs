@@ -9,6 +9,7 @@ mod reach;
 mod workers;
 
 // Those of the bench, which as a part of a program nobody can depend on.
+#[expect(dead_code, reason = "the bench names them in its tables")]
 #[path = "../../../src/bench/peers/mod.rs"]
 mod rule_sets;
 #[path = "../../../src/bench/services.rs"]
