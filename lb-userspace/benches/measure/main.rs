@@ -12,6 +12,9 @@ mod population;
 mod programming;
 mod sync;
 
+#[path = "../../tests/packets/chunk.rs"]
+#[expect(dead_code, reason = "the tests send SCTP")]
+mod chunk;
 #[path = "../../tests/packets/frame.rs"]
 #[expect(dead_code, reason = "the tests read packets, too")]
 mod frame;

@@ -10,9 +10,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../packets/chunk.rs"]
+#[expect(dead_code, reason = "the packet tests send SCTP")]
+mod chunk;
 #[path = "../packets/frame.rs"]
 #[expect(dead_code, reason = "the packet tests make packets of it, too")]
 mod frame;
+#[path = "../packets/message.rs"]
+#[expect(dead_code, reason = "the packet tests send messages")]
+mod message;
 #[path = "../node/mod.rs"]
 #[expect(dead_code, reason = "others ask more of it")]
 mod node;
