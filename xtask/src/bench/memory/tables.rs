@@ -40,7 +40,7 @@ pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Resul
         }
     }
     rows.extend(room(programs)?);
-    let services = if quick { 1_000 } else { BUDGETED };
+    let services = 1_000;
     rows.extend(charged(programs, services, if quick { 1 } else { ROUNDS }, interrupt)?);
     let notes = vec![
         "tables are of their default sizes; what the kernel accounts for each is in its fdinfo"

@@ -34,7 +34,9 @@ struct Effort {
     rounds: u32,
     /// In each round.
     changes: u32,
-    /// In each round, of a peer.
+    /// In how many of the rounds peers take part: with many services one takes them a minute.
+    peer_rounds: u32,
+    /// In each of those, of a peer.
     peer_changes: u32,
 }
 
@@ -54,19 +56,24 @@ struct Size {
 
 /// Measures.
 pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Result<Vec<Measured>> {
-    let effort = |services, rounds, changes, peer_changes| Effort {
+    let effort = |services, rounds, changes, (peer_rounds, peer_changes)| Effort {
         services,
         rounds,
         changes,
+        peer_rounds,
         peer_changes,
     };
     let efforts = match quick {
-        true => vec![effort(10, 5, 100, 3), effort(1_000, 5, 100, 3), effort(BUDGETED, 3, 200, 0)],
+        true => vec![
+            effort(10, 5, 100, (5, 3)),
+            effort(1_000, 5, 100, (1, 3)),
+            effort(BUDGETED, 5, 200, (0, 0)),
+        ],
         false => vec![
-            effort(10, 7, 600, 10),
-            effort(1_000, 7, 600, 10),
-            effort(BUDGETED, 7, 600, 6),
-            effort(30_000, 5, 600, 4),
+            effort(10, 7, 600, (7, 10)),
+            effort(1_000, 7, 600, (5, 6)),
+            effort(BUDGETED, 7, 600, (2, 5)),
+            effort(30_000, 5, 600, (0, 0)),
         ],
     };
     let cluster =
@@ -86,14 +93,14 @@ fn size(
     effort: Effort,
     interrupt: &Interrupt,
 ) -> Result<Size> {
-    let Effort { services, rounds, changes, peer_changes } = effort;
+    let Effort { services, rounds, changes, peer_rounds, peer_changes } = effort;
     let all = services::list(services, &[Family::V4], &[]);
     let extent = Extent { services, endpoints: ENDPOINTS, loads: 1, changes, audits: 0 };
     let mut found = Size { services, ours: Found::default(), theirs: Default::default() };
-    for _ in 0..rounds {
+    for round in 0..rounds {
         interrupt.check()?;
         found.ours.absorb(Found::of(programs, extent)?);
-        if peer_changes == 0 {
+        if round >= peer_rounds {
             continue;
         }
         for (peer, theirs) in PEERS.into_iter().zip(&mut found.theirs) {

@@ -59,8 +59,8 @@ const FULL: Extent = Extent {
         (10_000, ALL_PATTERNS),
         (30_000, &[Pattern::Connect]),
     ],
-    rounds: 7,
-    call: Duration::from_millis(350),
+    rounds: 5,
+    call: Duration::from_millis(300),
 };
 
 /// What is measured by one series of rounds.
