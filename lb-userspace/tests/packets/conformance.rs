@@ -54,20 +54,46 @@ enum To {
     Backend,
 }
 
+/// Who calls, and where the backend is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Here,
+    Elsewhere,
+    /// A pod that no socket hook saw, wherever the backend is.
+    FromPod,
+    /// Such a pod that is sent to itself.
+    ToItself,
+}
+
+const WAYS: [(Way, &str); 4] = [
+    (Way::Here, "here"),
+    (Way::Elsewhere, "elsewhere (SNAT)"),
+    (Way::FromPod, "anywhere, at a pod's device"),
+    (Way::ToItself, "the pod itself (SNAT)"),
+];
+
+impl Way {
+    fn is_translated_twice(self) -> bool {
+        matches!(self, Self::Elsewhere | Self::ToItself)
+    }
+}
+
 /// A flow, and what may be said about it.
 struct Case {
     parties: Parties,
     protocol: Protocol,
-    near: bool,
+    way: Way,
     to: To,
 }
 
 impl Case {
     /// Where such an error is met.
     fn hooks(&self) -> [(At, bool); 2] {
-        match (self.near, self.to) {
-            (true, To::Client) => [(At::Xdp, false), (At::TcEgress, true)],
-            _ => [(At::Xdp, true), (At::TcIngress, true)],
+        match (self.way, self.to) {
+            (Way::Here, To::Client) => [(At::Xdp, false), (At::TcEgress, true)],
+            (Way::Here | Way::Elsewhere, _) => [(At::Xdp, true), (At::TcIngress, true)],
+            (Way::FromPod, To::Client) => [(At::Xdp, false), (At::ToPod, true)],
+            (Way::FromPod | Way::ToItself, _) => [(At::Xdp, false), (At::FromPod, true)],
         }
     }
 
@@ -75,14 +101,25 @@ impl Case {
     /// and from the far end, which the receiver knows by another address.
     fn messages(&self, rig: &mut Rig, kind: &Kind) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Parties { client, node, near, far } = self.parties;
+        let (client, backend) = match self.way {
+            Way::Here => (client, near),
+            Way::Elsewhere => (client, far),
+            Way::FromPod => (near, far),
+            Way::ToItself => (near, near),
+        };
         let (client, frontend) = (at(client, 40_000), at(node, NODE_PORT));
-        let backend = at(if self.near { near } else { far }, 8080);
+        let backend = at(backend, 8080);
         let service =
             port("web", self.protocol, family_of(node)).at(FrontendKind::NodePort, frontend);
-        let service = if self.near { service.local(backend) } else { service.elsewhere(backend) };
+        let is_here = backend.ip() == near;
+        let service = if is_here { service.local(backend) } else { service.elsewhere(backend) };
         rig.program([service.build()]);
         let there = short(self.protocol, client, frontend);
-        let ours = frame::read(&rig.ingress(&there).bytes).from;
+        let outcome = match self.way {
+            Way::Here | Way::Elsewhere => rig.ingress(&there),
+            Way::FromPod | Way::ToItself => rig.run(At::FromPod, &there),
+        };
+        let ours = frame::read(&outcome.bytes).from;
 
         // Each as it was on the wire there, and as whoever sent it knows it.
         let packet = |from, to| frame::with_ttl(short(self.protocol, from, to), 61);
@@ -99,11 +136,11 @@ impl Case {
             To::Backend => (frontend.ip(), backend.ip()),
         };
         // A backend elsewhere knows nobody but us.
-        let router_shown = match (self.near, self.to) {
-            (false, To::Backend) => ours.ip(),
+        let router_shown = match (self.way.is_translated_twice(), self.to) {
+            (true, To::Backend) => ours.ip(),
             _ => router(node),
         };
-        let ttl = if self.near { 64 } else { 63 };
+        let ttl = if self.way.is_translated_twice() { 63 } else { 64 };
         let mut all = Vec::new();
         for code in kind.codes {
             for (from, shown) in [(router(node), router_shown), (end, shown)] {
@@ -122,7 +159,7 @@ impl Case {
     }
 
     fn holds(&self, rig: &mut Rig, kind: &Kind, hook: At) -> bool {
-        let fate = if self.near { Fate::Pass } else { Fate::Sent };
+        let fate = if self.way.is_translated_twice() { Fate::Sent } else { Fate::Pass };
         self.messages(rig, kind).into_iter().all(|(packet, expected)| {
             let outcome = rig.run(hook, &packet);
             let holds = outcome.fate == fate && outcome.bytes[14..] == expected[14..];
@@ -149,10 +186,10 @@ fn short(protocol: Protocol, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
 }
 
 /// A row's six cells: TCP, UDP and SCTP, at XDP and at tc.
-fn row(rig: &mut Rig, parties: Parties, kind: &Kind, near: bool, to: To) -> String {
+fn row(rig: &mut Rig, parties: Parties, kind: &Kind, way: Way, to: To) -> String {
     let mut cells = String::new();
     for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
-        let case = Case { parties, protocol, near, to };
+        let case = Case { parties, protocol, way, to };
         for (hook, meets) in case.hooks() {
             let cell = match meets {
                 false => "-",
@@ -171,11 +208,10 @@ fn every_error_reaches_the_end_it_is_for_as_if_nothing_had_been_translated() {
     let mut table = HEAD.to_owned();
     for (parties, (family, kinds)) in rig.families().into_iter().zip([("IPv4", V4), ("IPv6", V6)]) {
         for kind in kinds {
-            for near in [true, false] {
+            for (way, backend) in WAYS {
                 for (to, said) in [(To::Client, "client"), (To::Backend, "backend")] {
-                    let cells = row(&mut rig, parties, kind, near, to);
+                    let cells = row(&mut rig, parties, kind, way, to);
                     let Kind { name, number, .. } = kind;
-                    let backend = if near { "here" } else { "elsewhere (SNAT)" };
                     writeln!(table, "| {family} | {name} ({number}) | {backend} | {said} |{cells}")
                         .unwrap();
                 }

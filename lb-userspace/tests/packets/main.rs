@@ -22,6 +22,7 @@ mod known;
 mod large;
 mod message;
 mod ping;
+mod pods;
 mod ports;
 mod rig;
 mod sctp;

@@ -36,6 +36,7 @@ pub struct Rig {
     planner: Planner,
     maps: PathBuf,
     ifindex: u32,
+    pod: u32,
     _servers: Vec<Worker>,
     cluster: Cluster,
 }
@@ -81,14 +82,16 @@ impl Rig {
         };
         let mut programs = Programs::load(OBJECT, &settings, &pins).unwrap();
         let tables = KernelTables::open(&pins.maps(), Access::Write, true).unwrap();
-        let ifindex = inside(cluster.netns(NODE).unwrap(), || {
+        let pods_device = device_of_pod(&cluster, NEAR);
+        let [ifindex, pod] = inside(cluster.netns(NODE).unwrap(), || {
             // XDP knows a device's receive queues only once a program sits there.
             xdp(&mut programs).attach("eth0", XdpMode::Driver).unwrap();
-            nix::net::if_::if_nametoindex("eth0").unwrap()
+            ["eth0", &pods_device].map(|name| nix::net::if_::if_nametoindex(name).unwrap())
         });
         let planner = Planner::new(Capacities::default());
         let maps = pins.maps();
-        let mut rig = Self { programs, tables, planner, maps, ifindex, _servers: servers, cluster };
+        let mut rig =
+            Self { programs, tables, planner, maps, ifindex, pod, _servers: servers, cluster };
         rig.describe_node(0);
         rig
     }
@@ -114,7 +117,9 @@ impl Rig {
         let bridge = inside(node, || nix::net::if_::if_nametoindex("cni0").unwrap());
         let flags = lb_common::device::flags::DIRECT | of_pods;
         let direct = Device { flags, ..Device::default() };
-        let devices = BTreeMap::from([(self.ifindex, device), (bridge, direct)]);
+        let of_pod = Device { flags: lb_common::device::flags::PODS, ..device };
+        let devices =
+            BTreeMap::from([(self.ifindex, device), (bridge, direct), (self.pod, of_pod)]);
         let plan = self.planner.plan_node(&addresses, &devices);
         self.perform(plan);
     }
@@ -141,12 +146,16 @@ impl Rig {
         self.tables.apply(&[op]).unwrap();
     }
 
-    /// Puts a packet through a program, as if it were at the node's external device.
+    /// Puts a packet through a program, as if it were at the node's external device, or at the one
+    /// that the near pod is behind.
     pub fn run(&mut self, at: At, packet: &[u8]) -> Outcome {
+        let pod = self.pod;
         self.on_node(|programs, ifindex| match at {
             At::Xdp => run_xdp(xdp(programs), ifindex, packet),
             At::TcIngress => run_tc(classifier(programs, names::TC_INGRESS), ifindex, packet),
             At::TcEgress => run_tc(classifier(programs, names::TC_EGRESS), ifindex, packet),
+            At::FromPod => run_tc(classifier(programs, names::TC_INGRESS), pod, packet),
+            At::ToPod => run_tc(classifier(programs, names::TC_EGRESS), pod, packet),
         })
     }
 
@@ -262,6 +271,14 @@ fn meet_neighbours(cluster: &Cluster) -> Vec<Worker> {
         }
     }
     servers
+}
+
+/// The node's end of a pod's cable.
+fn device_of_pod(cluster: &Cluster, pod: &str) -> String {
+    match cluster.addresses(pod).unwrap() {
+        [IpAddr::V4(address), ..] => format!("pod{}", address.octets()[3]),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn inside<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> T {

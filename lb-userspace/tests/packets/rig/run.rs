@@ -13,6 +13,10 @@ pub enum At {
     Xdp,
     TcIngress,
     TcEgress,
+    /// tc ingress of the device that the near pod is behind.
+    FromPod,
+    /// tc egress of it.
+    ToPod,
 }
 
 /// What became of a packet.
