@@ -29,7 +29,7 @@ fn stage() -> Stage {
 }
 
 /// The node's end of a pod's cable.
-fn device(stage: &Stage, pod: &str) -> String {
+pub fn device(stage: &Stage, pod: &str) -> String {
     match stage.address(pod, true) {
         Some(IpAddr::V4(address)) => format!("pod{}", address.octets()[3]),
         other => panic!("{other:?}"),
@@ -37,7 +37,7 @@ fn device(stage: &Stage, pod: &str) -> String {
 }
 
 /// Takes a pod off the bridge, and routes to it by its own device.
-fn set_apart(stage: &Stage, pod: &str) {
+pub fn set_apart(stage: &Stage, pod: &str) {
     let near = device(stage, pod);
     let gateways = stage.cluster.bridge_addresses("node1").unwrap();
     let addresses = stage.cluster.addresses(pod).unwrap();

@@ -19,6 +19,7 @@ mod manifests;
 mod mtu;
 mod outside;
 mod paths;
+mod pods;
 mod policies;
 mod refusals;
 mod restart;

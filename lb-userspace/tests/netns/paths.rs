@@ -75,9 +75,7 @@ impl Ways {
         match caller {
             Caller::In(place) => cluster.probe(place, probe).unwrap(),
             Caller::Hidden(pod) => {
-                let mut place = cluster.place(pod).unwrap();
-                place.cgroup = cluster.place("client").unwrap().cgroup;
-                cluster.launcher().probe(&place, probe).unwrap()
+                cluster.launcher().probe(&self.stage.unseen(pod), probe).unwrap()
             }
         }
     }

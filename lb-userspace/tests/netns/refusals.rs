@@ -7,7 +7,7 @@ use std::{
 };
 
 use etherparse::{IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type};
-use lb_testbed::{Families, Place, Probe};
+use lb_testbed::{Families, Probe};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::stage::{MAIN, Stage, service_of};
@@ -132,8 +132,7 @@ fn a_cluster_ip_answers_pings_from_within_and_not_from_outside() {
 fn a_process_that_no_hook_sees_is_refused_at_an_unused_port_of_a_cluster_ip() {
     let stage = stage(&["web-1"]);
     let _agent = stage.start("node1");
-    let pod = stage.cluster.place("web-1").unwrap();
-    let unseen = Place { cgroup: stage.cluster.place("client").unwrap().cgroup, ..pod };
+    let unseen = stage.unseen("web-1");
     for cluster_ip in cluster_ips() {
         for probe in
             [Probe::tcp((cluster_ip, 4_711).into()), Probe::udp((cluster_ip, 4_711).into())]
@@ -147,7 +146,7 @@ fn a_process_that_no_hook_sees_is_refused_at_an_unused_port_of_a_cluster_ip() {
 }
 
 /// One ping, and its answer.
-fn ping(stage: &Stage, from: &str, to: IpAddr) -> io::Result<()> {
+pub fn ping(stage: &Stage, from: &str, to: IpAddr) -> io::Result<()> {
     let place = stage.cluster.netns(from).unwrap();
     place.enter(|| Ok(exchange(to))).unwrap()
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use lb_testbed::{
-    Agent, AgentOptions, Builder, Cluster, Families, Launcher, Probe, Report, Worker,
+    Agent, AgentOptions, Builder, Cluster, Families, Launcher, Place, Probe, Report, Worker,
 };
 use serde_json::Value;
 
@@ -135,6 +135,13 @@ impl Stage {
         let mut pods = self.cluster.pods();
         // A node is where it is itself.
         pods.find(|(name, _)| *name == pod).map_or(pod, |(_, node)| node)
+    }
+
+    /// In a pod's network, in a cgroup that the agent has nothing to do with: no socket hook sees who
+    /// is there.
+    pub fn unseen(&self, pod: &str) -> Place {
+        let outside = self.cluster.place("client").unwrap();
+        Place { cgroup: outside.cgroup, ..self.cluster.place(pod).unwrap() }
     }
 
     /// Starts an agent with nothing special about it.

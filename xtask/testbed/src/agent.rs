@@ -202,6 +202,16 @@ impl Agent {
         self.child.wait().during("wait for", &self.node)
     }
 
+    /// Keeps it from running until [`resume`](Self::resume).
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it run again.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         kill(Pid::from_raw(self.child.id() as i32), signal).during("signal", &self.node)
     }
