@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Services in a portion: a fraction of a millisecond unless they have very many endpoints.
-const PORTION: usize = 256;
+pub(super) const PORTION: usize = 256;
 
 /// An audit under way.
 #[derive(Debug, Default)]

@@ -104,7 +104,8 @@ impl Bench {
 fn news(services: &[(&str, &str)]) -> Event {
     let mut picture = Picture::default();
     for (number, (name, address)) in services.iter().enumerate() {
-        let vip = format!("10.96.0.{}", number + 1);
+        let [high, low] = (number as u16 + 1).to_be_bytes();
+        let vip = format!("10.96.{high}.{low}");
         let built = service(name).cluster_ip(&vip).udp_port("dns", 53).build();
         let ends = slice(name).udp_port("dns", 53).endpoint(endpoint(address)).build();
         picture.slices.insert(built.name.clone(), [Arc::new(ends)].into());

@@ -103,6 +103,58 @@ fn a_route_that_moves_to_another_device_is_followed() {
     }
 }
 
+/// What XDP and then tc make of a packet; XDP must not change what it does not finish.
+#[track_caller]
+fn fates(rig: &mut Rig, packet: &[u8]) -> (Fate, Fate) {
+    let xdp = rig.run(At::Xdp, packet);
+    if xdp.fate == Fate::Pass {
+        assert_eq!(xdp.bytes, packet, "untouched");
+    }
+    (xdp.fate, rig.run(At::TcIngress, packet).fate)
+}
+
+#[test]
+fn what_may_not_be_routed_is_left_to_tc_untouched_and_dropped_there() {
+    const COUNTERS: [Counter; 2] = [Counter::XdpRoute, Counter::DropNoRoute];
+    let mut rig = Rig::new();
+    for parties in rig.families() {
+        let packet = known_flow(&mut rig, parties);
+        let new = message::short(true, at(parties.client, 40_001), at(parties.node, NODE_PORT));
+        let flows = rig.flows();
+        rig.refuse(parties.far);
+        rig.rest(1);
+        for packet in [packet, new] {
+            let before = COUNTERS.map(|counter| rig.count(counter));
+            assert_eq!(fates(&mut rig, &packet), (Fate::Pass, Fate::Dropped));
+            assert_eq!(COUNTERS.map(|counter| rig.count(counter)), before.map(|count| count + 1));
+        }
+        assert_eq!(rig.flows(), flows, "nothing is entered for a new one");
+    }
+}
+
+/// The kernel says of a packet that no route leads out that it is its own to look after.
+#[test]
+fn without_any_route_a_known_flow_is_dropped_and_a_new_one_is_the_stacks() {
+    let mut rig = Rig::new();
+    let networks = [["10.244.2.0/24", "0.0.0.0/0"], ["fd00:244:2::/64", "::/0"]];
+    for (parties, networks) in rig.families().into_iter().zip(networks) {
+        let packet = known_flow(&mut rig, parties);
+        for network in networks {
+            rig.unroute(network.parse().unwrap());
+        }
+        rig.rest(1);
+        let before = rig.count(Counter::DropNoRoute);
+        assert_eq!(fates(&mut rig, &packet), (Fate::Dropped, Fate::Dropped));
+        assert_eq!(rig.count(Counter::DropNoRoute) - before, 2);
+
+        let client = at(parties.client, 40_001);
+        let outcome = rig.ingress(&message::short(true, client, at(parties.node, NODE_PORT)));
+        assert_eq!(outcome.fate, Fate::Pass, "who tells the client");
+        let said = frame::read(&outcome.bytes);
+        assert_eq!((said.from, said.to), (client, at(parties.far, 8080)));
+    }
+}
+
 #[test]
 fn a_link_that_takes_less_is_told_of_and_one_that_takes_more_is_used_at_once() {
     const MTU: u32 = 1_400;

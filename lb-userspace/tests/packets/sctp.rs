@@ -7,6 +7,7 @@ use lb_userspace::model::FrontendKind;
 
 use crate::{
     chunk::{self, BACKEND_TAG, CLIENT_TAG, Chunk, sctp},
+    ending::await_fewer,
     frame::{self, Said},
     message,
     rig::{At, Fate, Outcome, Parties, Rig, at},
@@ -227,6 +228,28 @@ fn a_source_port_is_free_again_when_the_association_has_ended() {
         }
     }
     assert_eq!(rig.halves(), 0);
+}
+
+#[test]
+fn an_association_is_over_when_it_has_been_silent_for_an_hour() {
+    let mut rig = Rig::new();
+    for parties in rig.families() {
+        let (frontend, backend) = program(&mut rig, &parties, false);
+        let of = |source_port| Association {
+            client: at(parties.client, source_port),
+            frontend,
+            backend,
+        };
+        // More than there is provisional room for, so that the first are looked at as confirmed.
+        (41_000..41_200).for_each(|source_port| _ = of(source_port).begins(&mut rig));
+        let flows = rig.flows();
+        rig.rest(limits::SCTP_IDLE_S - 100);
+        rig.upkeep().sweep().unwrap();
+        assert_eq!(rig.flows(), flows, "not over yet");
+        rig.rest(101);
+        await_fewer(&mut rig, flows, |rig| rig.upkeep().sweep().unwrap());
+        assert_eq!(rig.halves(), 0);
+    }
 }
 
 #[track_caller]

@@ -210,6 +210,14 @@ impl Links {
         request.link_layer_address(&ethernet).execute().await.during("add neighbour", address)
     }
 
+    /// Says that a network cannot be reached.
+    pub async fn unreachable_route(&self, to: IpNet) -> Result<()> {
+        let mut message = route(to, None)?;
+        message.header.kind = RouteType::Unreachable;
+        let request = self.handle.route().add(message).replace();
+        request.execute().await.during("add unreachable route", to)
+    }
+
     /// Removes the route to a network.
     pub async fn unroute(&self, to: IpNet) -> Result<()> {
         let mut message = route(to, None)?;

@@ -151,6 +151,36 @@ fn room_in_tables_without_a_grace_period_is_used_too() {
     bench.check(&wanted([fewer, one("b", 2)]));
 }
 
+/// Whether a Service that waits for a table is tried again when another gives slots back, and nothing
+/// else.
+#[track_caller]
+fn check_woken(table: &str, small: impl FnOnce(&mut Capacities), expected: bool) {
+    let mut capacities = Capacities::small();
+    small(&mut capacities);
+    let mut bench = Bench::new(capacities);
+    let two = |service: &str, number: u8, second: &str| {
+        let first = port(service, "").cluster_ip(&format!("10.96.0.{number}"), 80);
+        let first = first.backend(&format!("10.1.{number}.1:80"), "C");
+        first.backend(&format!("10.1.{number}.2:80"), second)
+    };
+    bench.plan(wanted([two("a", 1, "C"), two("b", 2, "C")]));
+    let waits = bench.rejections();
+    assert!(waits.len() == 1 && waits[0].contains(table), "{waits:?}");
+    // One of its endpoints serves on and is in no list any more: only the old list is given back.
+    bench.plan(wanted([two("a", 1, "")]));
+    bench.image.end_grace_period();
+    assert_eq!(bench.planner.release(std::mem::take(&mut bench.retired)), expected, "{table}");
+    bench.plan([]);
+    assert_eq!(bench.rejections() != waits, expected, "{table}");
+}
+
+#[test]
+fn room_in_one_table_does_not_wake_those_that_wait_for_another() {
+    check_woken("SLOTS", |sizes| sizes.slots = 3, true);
+    check_woken("BACKENDS", |sizes| sizes.backends = 3, false);
+    check_woken("SERVICES", |sizes| sizes.services = 1, false);
+}
+
 #[test]
 fn one_plan_never_needs_more_room_than_before_or_after() {
     let mut bench = Bench::new(Capacities { frontends: 2, ..Capacities::small() });

@@ -85,7 +85,7 @@ fn an_agent_that_ends_between_any_two_operations_leaves_tables_the_next_one_puts
 }
 
 #[test]
-fn a_sound_table_is_adopted_without_a_write_and_one_of_another_size_is_replaced() {
+fn a_sound_table_is_adopted_without_a_write_and_any_other_is_replaced() {
     let services = || wanted([web().backend("10.1.0.1:80", "C").weighted("10.1.0.2:80", "C", 2)]);
     let mut bench = Bench::new(roomy());
     bench.plan(services());
@@ -98,13 +98,26 @@ fn a_sound_table_is_adopted_without_a_write_and_one_of_another_size_is_replaced(
     };
     assert_eq!(adopt(&mut bench), "");
 
-    bench.image.spoil(|rows| {
-        let run = &mut rows.services[0].cluster_hashed;
-        *run = lb_common::run::Run::new(run.offset(), run.length() - 1, run.generation());
-    });
-    let text = adopt(&mut bench);
-    assert!(text.contains("publish cluster table of service 0"), "{text}");
-    assert_eq!(bench.image.tables(), super::image::expected_tables(&services()));
+    type Spoil = fn(&mut super::image::Rows<'_>);
+    let spoils: [(&str, Spoil); 2] = [
+        ("another size", |rows| {
+            let run = &mut rows.services[0].cluster_hashed;
+            *run = lb_common::run::Run::new(run.offset(), run.length() - 1, run.generation());
+        }),
+        ("the same size, and two flows exchanged", |rows| {
+            let run = rows.services[0].cluster_hashed;
+            let table = &mut rows.slots[run.offset() as usize..][..run.length() as usize];
+            let other = table.iter().position(|backend| *backend != table[0]).unwrap();
+            table.swap(0, other);
+        }),
+    ];
+    for (what, spoil) in spoils {
+        bench.image.spoil(spoil);
+        let text = adopt(&mut bench);
+        assert!(text.contains("publish cluster table of service 0"), "{what}: {text}");
+        assert_eq!(bench.image.tables(), super::image::expected_tables(&services()), "{what}");
+        assert_eq!(adopt(&mut bench), "", "{what}");
+    }
 }
 
 /// Where each slot of the one Service's table leads.

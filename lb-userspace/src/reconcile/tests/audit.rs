@@ -1,6 +1,7 @@
 //! Somebody else writes to the tables.
 
 use super::*;
+use crate::reconcile::audit::PORTION;
 
 fn drift(bench: &Bench) -> u64 {
     let mut text = String::new();
@@ -61,4 +62,41 @@ fn what_somebody_changed_is_written_anew() {
     check(|content| content.backends.values_mut().next().unwrap().weight += 1, 1);
     check(|content| *content.slots.values_mut().next().unwrap() += 1, 1);
     check(|content| content.frontends.values_mut().for_each(|frontend| frontend.service ^= 1), 2);
+}
+
+#[test]
+fn many_services_are_compared_a_portion_a_turn_and_news_go_between() {
+    const PORTIONS: usize = 3;
+    let services: Vec<_> = (0..PORTIONS * PORTION)
+        .map(|number| (format!("s{number:04}"), format!("10.1.{}.{}", number / 256, number % 256)))
+        .collect();
+    let services: Vec<_> =
+        services.iter().map(|(name, address)| (name.as_str(), address.as_str())).collect();
+    let mut bench = Bench::ready(&FakeTables::default());
+    bench.turn([news(&services)]);
+    bench.rest();
+    let before = bench.content();
+    // One entry of each portion, the first and the last of all among them.
+    for row in [0, PORTION, PORTIONS * PORTION - 1] {
+        let mut tables = bench.tables.0.lock().unwrap();
+        tables.backends.get_mut(&(row as u32)).unwrap().weight += 1;
+    }
+    bench.turn([Event::Audit]);
+    let mut turns = 1;
+    while bench.reconciler.is_auditing() {
+        assert_eq!(drift(&bench), 0, "told at the end, all together");
+        bench.turn([]);
+        turns += 1;
+    }
+    // What is in hash tables is compared after the last portion.
+    assert_eq!((turns, drift(&bench)), (PORTIONS + 1, 3));
+    bench.rest();
+    assert_eq!(bench.content().frontends.len(), before.frontends.len());
+
+    bench.turn([Event::Audit]);
+    let written = bench.performed();
+    bench.turn([news(&services[1..])]);
+    assert!(bench.performed() > written && bench.reconciler.is_auditing(), "news go first");
+    bench.rest();
+    assert_eq!(drift(&bench), 3, "nothing is wrong any more");
 }

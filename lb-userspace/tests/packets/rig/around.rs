@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{NODE, OTHER, Rig};
 
 impl Rig {
@@ -22,6 +24,18 @@ impl Rig {
         let other = other.copied().find(|ip| ip.is_ipv6() == v6).unwrap();
         let node = self.cluster.netns(NODE).unwrap();
         node.links(async |links| links.neighbour("eth0", other, ethernet).await).unwrap();
+    }
+
+    /// From now on the node refuses to route to an address.
+    pub fn refuse(&self, to: IpAddr) {
+        let node = self.cluster.netns(NODE).unwrap();
+        node.links(async |links| links.unreachable_route(to.into()).await).unwrap();
+    }
+
+    /// Takes a route of the node's away.
+    pub fn unroute(&self, network: IpNet) {
+        let node = self.cluster.netns(NODE).unwrap();
+        node.links(async |links| links.unroute(network).await).unwrap();
     }
 
     /// By whom the node reaches an address.
