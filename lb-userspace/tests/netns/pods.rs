@@ -137,11 +137,11 @@ fn is_noticed(stage: &Stage, agent: &Agent, pod: &str) {
 #[test]
 fn a_connection_that_began_before_the_pods_device_was_known_needs_one_more_packet() {
     let (mut stage, agents) = stage();
-    let router = stage.cluster.netns("router").unwrap();
+    let node = stage.cluster.netns(NODES[0]).unwrap();
     for network in ["10.96.0.0/16", "fd00:96::/64"] {
-        // Nobody is there, and nobody says so for a while.
+        // What no program has translated gets no answer, not even that there is no way.
         let network = network.parse().unwrap();
-        router.links(async |links| links.direct_route(network, "outside").await).unwrap();
+        node.links(async |links| links.swallow(network).await).unwrap();
     }
     for (pod, cluster_ip) in ["early4", "early6"].into_iter().zip(CLUSTER_IP) {
         come_unnoticed(&mut stage, &agents[0], pod);
@@ -154,6 +154,12 @@ fn a_connection_that_began_before_the_pods_device_was_known_needs_one_more_packe
         let took = report.elapsed;
         println!("{cluster_ip}: connected after {} ms", took.as_millis());
         assert!(took >= REPEATED && took < REPEATED_AGAIN, "{cluster_ip}: {took:?}");
+        // Nobody else has any use for such a route.
+        answered(&stage, pod, &Probe::udp(at(cluster_ip, 53)));
+        for place in ["near", NODES[0]] {
+            let report = stage.cluster.probe(place, &Probe::tcp(at(cluster_ip, 80))).unwrap();
+            assert_eq!(report.by_pod(), [("far", 1)].into(), "{cluster_ip} from {place}");
+        }
     }
 }
 

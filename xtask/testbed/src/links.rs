@@ -210,12 +210,21 @@ impl Links {
         request.link_layer_address(&ethernet).execute().await.during("add neighbour", address)
     }
 
-    /// Says that a network cannot be reached.
-    pub async fn unreachable_route(&self, to: IpNet) -> Result<()> {
+    /// Says to whoever asks that a network cannot be reached.
+    pub async fn refuse(&self, to: IpNet) -> Result<()> {
+        self.dead_end(to, RouteType::Unreachable).await
+    }
+
+    /// Drops what is for a network without a word.
+    pub async fn swallow(&self, to: IpNet) -> Result<()> {
+        self.dead_end(to, RouteType::BlackHole).await
+    }
+
+    async fn dead_end(&self, to: IpNet, kind: RouteType) -> Result<()> {
         let mut message = route(to, None)?;
-        message.header.kind = RouteType::Unreachable;
+        message.header.kind = kind;
         let request = self.handle.route().add(message).replace();
-        request.execute().await.during("add unreachable route", to)
+        request.execute().await.during("add route", format_args!("{to}, {kind:?}"))
     }
 
     /// Removes the route to a network.

@@ -29,7 +29,7 @@ impl Rig {
     /// From now on the node refuses to route to an address.
     pub fn refuse(&self, to: IpAddr) {
         let node = self.cluster.netns(NODE).unwrap();
-        node.links(async |links| links.unreachable_route(to.into()).await).unwrap();
+        node.links(async |links| links.refuse(to.into()).await).unwrap();
     }
 
     /// Takes a route of the node's away.
