@@ -11,6 +11,7 @@ use crate::stage::{DNS, HTTP, MAIN, Stage, service};
 const BACKENDS: [(&str, u8); 4] = [("near", 10), ("far", 11), ("caller", 12), ("node1", 13)];
 const FIRST_NODE_PORT: u16 = 30_000;
 const REQUESTS: u64 = 3;
+const POD_DEVICES_PAST_THE_STACK: [&str; 3] = ["--pod-interfaces", "pod*", "--direct-delivery"];
 
 /// A backend beside the caller, one on another node, the caller itself and its node itself.
 struct Ways {
@@ -94,17 +95,19 @@ const FAMILIES: [bool; 2] = [true, false];
 
 #[test]
 fn what_no_socket_hook_saw_is_translated_at_the_pods_device() {
-    let ways = ways(stage(), &["--pod-interfaces", "pod*"]);
-    for is_v4 in FAMILIES {
-        let caller = ways.stage.address("caller", is_v4).unwrap();
-        let node = ways.stage.address("node1", is_v4).unwrap();
-        for (backend, number) in BACKENDS {
-            let vip = cluster_ip(number, is_v4);
-            let port = FIRST_NODE_PORT + u16::from(number);
-            for to in [SocketAddr::from((vip, 80)), (node, port).into()] {
-                // Who calls itself would answer itself if it saw its own address.
-                let seen = if backend == "caller" { node } else { caller };
-                ways.check(Caller::Hidden("caller"), to, backend, Some(seen));
+    for arguments in [&["--pod-interfaces", "pod*"][..], &POD_DEVICES_PAST_THE_STACK] {
+        let ways = ways(stage(), arguments);
+        for is_v4 in FAMILIES {
+            let caller = ways.stage.address("caller", is_v4).unwrap();
+            let node = ways.stage.address("node1", is_v4).unwrap();
+            for (backend, number) in BACKENDS {
+                let vip = cluster_ip(number, is_v4);
+                let port = FIRST_NODE_PORT + u16::from(number);
+                for to in [SocketAddr::from((vip, 80)), (node, port).into()] {
+                    // Who calls itself would answer itself if it saw its own address.
+                    let seen = if backend == "caller" { node } else { caller };
+                    ways.check(Caller::Hidden("caller"), to, backend, Some(seen));
+                }
             }
         }
     }

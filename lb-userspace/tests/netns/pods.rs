@@ -34,6 +34,10 @@ const REPEATED: Duration = Duration::from_secs(1);
 const REPEATED_AGAIN: Duration = Duration::from_secs(3);
 
 fn stage() -> (Stage, Vec<Agent>) {
+    stage_with(&ARGUMENTS)
+}
+
+fn stage_with(arguments: &[&str]) -> (Stage, Vec<Agent>) {
     let mut stage = Stage::of(Families::Both, 2).with(NODES[0], "near").with(NODES[1], "far");
     for caller in CALLERS {
         stage.add_pod(NODES[0], caller);
@@ -53,7 +57,7 @@ fn stage() -> (Stage, Vec<Agent>) {
         documents.extend([service(name, &spec), slices]);
     }
     stage.write(MAIN, &documents);
-    let agents = NODES.map(|node| stage.start_with(node, &ARGUMENTS));
+    let agents = NODES.map(|node| stage.start_with(node, arguments));
     (stage, agents.into())
 }
 
@@ -74,16 +78,18 @@ fn answered(stage: &Stage, pod: &str, probe: &Probe) {
 
 #[test]
 fn two_thousand_bytes_come_and_go_by_a_pods_device_and_its_pings_are_answered() {
-    let (stage, _agents) = stage();
-    for caller in CALLERS {
-        // A pod on the bridge looks there for one that is not.
-        let local_ip = LOCAL_IP.into_iter().filter(|_| caller == "bridged");
-        for cluster_ip in CLUSTER_IP.into_iter().chain(local_ip) {
-            let to = at(cluster_ip, 53);
-            for probe in [Probe::udp(to), Probe::udp_unconnected(to)] {
-                answered(&stage, caller, &probe.datagram_bytes(FRAGMENTED));
+    for arguments in [&ARGUMENTS[..], &["--pod-interfaces", "pod*", "--direct-delivery"]] {
+        let (stage, _agents) = stage_with(arguments);
+        for caller in CALLERS {
+            // A pod on the bridge looks there for one that is not.
+            let local_ip = LOCAL_IP.into_iter().filter(|_| caller == "bridged");
+            for cluster_ip in CLUSTER_IP.into_iter().chain(local_ip) {
+                let to = at(cluster_ip, 53);
+                for probe in [Probe::udp(to), Probe::udp_unconnected(to)] {
+                    answered(&stage, caller, &probe.datagram_bytes(FRAGMENTED));
+                }
+                assert!(ping(&stage, caller, to.ip()).is_ok(), "{cluster_ip} from {caller}");
             }
-            assert!(ping(&stage, caller, to.ip()).is_ok(), "{cluster_ip} from {caller}");
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     frame::{self, Said, Tcp},
     message::{self, Icmp, quote},
     rig::{At, Fate, Outcome, Parties, Rig, at},
+    sctp::with_checksum,
     service::{Port, family_of, port},
 };
 
@@ -158,6 +159,56 @@ fn policy_local_binds_a_pod_at_the_cluster_ip_and_nowhere_else() {
                 } else {
                     said(&outcome, Fate::Pass, caller, far);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn source_ranges_let_a_pod_in_by_its_own_address() {
+    let mut rig = Rig::new();
+    for parties in rig.families() {
+        let from = caller(&parties);
+        let [_, _, balancer, node_port] = frontends(&parties);
+        let own = format!("{}/{}", from.ip(), if from.is_ipv4() { 32 } else { 128 });
+        let others = if from.is_ipv4() { "203.0.113.0/24" } else { "2001:db8:113::/64" };
+        for protocol in PROTOCOLS {
+            for (range, is_in) in [(own.as_str(), true), (others, false)] {
+                let far = at(parties.far, 8080);
+                let service = service(protocol, balancer).at(node_port.0, node_port.1);
+                rig.forget();
+                rig.program([service.source_range(range).elsewhere(far).build()]);
+                let before = rig.count(Counter::DropSourceRange);
+                let outcome = rig.run(At::FromPod, &first(protocol, from, balancer.1));
+                assert_eq!(outcome.fate == Fate::Pass, is_in, "{protocol} {range}");
+                assert_eq!(rig.count(Counter::DropSourceRange) - before, u64::from(!is_in));
+                rig.forget();
+                let outcome = rig.run(At::FromPod, &first(protocol, from, node_port.1));
+                said(&outcome, Fate::Pass, from, far);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checksum_that_a_pod_left_to_be_filled_in_is_left_to_that() {
+    let mut rig = Rig::new();
+    for parties in rig.families() {
+        for frontend @ (_, called) in frontends(&parties) {
+            let (from, itself) = (caller(&parties), at(parties.near, 40_000));
+            let near = at(parties.near, 8080);
+            for (from, back) in [(from, At::ToPod), (itself, At::FromPod)] {
+                rig.forget();
+                rig.program([service(Protocol::Sctp, frontend).local(near).build()]);
+                let packet = |from, to| {
+                    with_checksum(sctp(from, to, Chunk::Data(100)), |field| field.fill(0))
+                };
+                let there = rig.run(At::FromPod, &packet(from, called));
+                let there = frame::read_partial(&there.bytes);
+                assert_eq!(there.to, near);
+                let answer = rig.run(back, &packet(near, there.from));
+                let said = frame::read_partial(&answer.bytes);
+                assert_eq!((said.from, said.to), (called, from));
             }
         }
     }

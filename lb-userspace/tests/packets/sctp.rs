@@ -114,7 +114,7 @@ fn source_ports_are_given_out_for_each_protocol_alone() {
 }
 
 /// A packet with another checksum field.
-fn with_checksum(mut packet: Vec<u8>, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+pub fn with_checksum(mut packet: Vec<u8>, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let network = if packet[14] >> 4 == 6 { 40 } else { 20 };
     change(&mut packet[14 + network + CHECKSUM..][..4]);
     packet
