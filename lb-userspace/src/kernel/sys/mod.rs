@@ -23,7 +23,7 @@ use std::{
 pub use batch::{delete_batch, read_all, update_batch};
 pub use iptables::iptables_entries;
 pub use link::{LinkInfo, LinkTarget, link_create, link_detach, link_info, link_update};
-pub use mapped::{Access, Mapped, OutOfTable};
+pub use mapped::{Access, Mapped, RowError};
 pub use probe::{batch_supported, links_supported, program_loads};
 pub use run::run_program;
 
