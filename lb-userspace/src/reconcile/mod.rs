@@ -162,7 +162,9 @@ impl<T: Tables> Reconciler<T> {
         }
         self.outdated.clear();
         if std::mem::take(&mut self.much) {
+            let started = Instant::now();
             (self.parts.give_memory_back)();
+            debug!(micros = started.elapsed().as_micros() as u64, "memory given back");
         }
         Ok(true)
     }
