@@ -120,6 +120,7 @@ pub async fn run(config: Config) -> Result<()> {
         severed,
         metrics: ports.loop_metrics.clone(),
         pulse: Arc::clone(&ports.pulse),
+        give_memory_back: sys::give_memory_back,
     });
     let followed =
         source::open(&config, &events, ports.eligible(), ports.watch_metrics.clone()).await?;

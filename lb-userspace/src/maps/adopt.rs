@@ -3,7 +3,7 @@
 
 use lb_common::{backend::Backend, run::Run, service::Service};
 
-use super::{Error, KernelTables, array::Array, hash::io_error, writer::trie_error};
+use super::{Error, KernelTables, hash::io_error, writer::trie_error};
 use crate::plan::{Contents, FrontendAt, LiveRows};
 
 /// Reads everything that is planned.
@@ -12,13 +12,13 @@ use crate::plan::{Contents, FrontendAt, LiveRows};
 ///
 /// The kernel refused to let a table be read.
 pub(super) fn contents(tables: &KernelTables) -> Result<Contents, Error> {
-    let services = used_rows(&tables.services)?;
+    let services = tables.services.used()?;
     // Slots and names are read as far as any row says that they are used: the rest is free, and
-    // its pages need not be touched.
+    // need not be mapped.
     let slots = end_of(&services, Service::runs).min(tables.slots.rows());
     let names = end_of(&services, |service| [service.name]).min(tables.names.rows());
     Ok(Contents {
-        backends: used_rows(&tables.backends)?,
+        backends: tables.backends.used()?,
         slots: (0..slots).map(|at| tables.slots.get(at)).collect::<Result<_, _>>()?,
         names: (0..names).map(|at| tables.names.get(at)).collect::<Result<_, _>>()?,
         services,
@@ -66,22 +66,6 @@ impl LiveRows for KernelTables {
         let end = run.offset().checked_add(run.length())?;
         (run.offset()..end).map(|at| self.slots.get(at).ok()).collect()
     }
-}
-
-/// The rows of an array that are not all zero.
-fn used_rows<T>(table: &Array<T>) -> Result<Vec<(u32, T)>, Error>
-where
-    T: aya::Pod + Default + PartialEq,
-{
-    let unused = T::default();
-    let mut used = Vec::new();
-    for index in 0..table.rows() {
-        let row = table.get(index)?;
-        if row != unused {
-            used.push((index, row));
-        }
-    }
-    Ok(used)
 }
 
 /// The first position after all runs.

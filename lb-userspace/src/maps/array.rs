@@ -8,11 +8,12 @@ use aya::{
 };
 
 use super::Error;
-use crate::kernel::sys::{Access, Mapped, OutOfTable};
+use crate::kernel::sys::{Access, Mapped, RowError};
 
 /// A pinned array.
 pub struct Array<T: Pod> {
     name: &'static str,
+    map: MapData,
     rows: Mapped<T>,
 }
 
@@ -35,7 +36,7 @@ impl<T: Pod> Array<T> {
         }
         let rows = Mapped::open(map.fd().as_fd(), info.max_entries(), access)
             .map_err(|source| Error::Map { table: name, source })?;
-        Ok(Self { name, rows })
+        Ok(Self { name, map, rows })
     }
 
     /// How many rows there are.
@@ -43,11 +44,33 @@ impl<T: Pod> Array<T> {
         self.rows.rows()
     }
 
+    /// The rows that are not all zero, wherever in the table they are. Nothing stays mapped for it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused to map the table.
+    pub fn used(&self) -> Result<Vec<(u32, T)>, Error>
+    where
+        T: Default + PartialEq,
+    {
+        let rows = Mapped::<T>::open(self.map.fd().as_fd(), self.rows(), Access::Read)
+            .map_err(|source| Error::Map { table: self.name, source })?;
+        let unused = T::default();
+        let mut used = Vec::new();
+        for index in 0..rows.rows() {
+            let row = rows.load(index).map_err(|source| self.failed(source))?;
+            if row != unused {
+                used.push((index, row));
+            }
+        }
+        Ok(used)
+    }
+
     /// A row.
     ///
     /// # Errors
     ///
-    /// There is no such row.
+    /// There is no such row, or the kernel refused to map it.
     pub fn get(&self, index: u32) -> Result<T, Error> {
         self.rows.load(index).map_err(|source| self.failed(source))
     }
@@ -56,16 +79,16 @@ impl<T: Pod> Array<T> {
     ///
     /// # Errors
     ///
-    /// There is no such row.
+    /// There is no such row, or the kernel refused to map it.
     pub fn set(&mut self, index: u32, value: &T) -> Result<(), Error> {
-        self.rows.store(index, value).map_err(|source| Error::Row { table: self.name, source })
+        self.rows.store(index, value).map_err(|source| self.failed(source))
     }
 
     /// Publishes the 64-bit word at byte `OFFSET` of a row.
     ///
     /// # Errors
     ///
-    /// There is no such row.
+    /// There is no such row, or the kernel refused to map it.
     pub fn publish_u64<const OFFSET: usize>(&mut self, index: u32, word: u64) -> Result<(), Error> {
         let result = self.rows.publish_u64::<OFFSET>(index, word);
         result.map_err(|source| self.failed(source))
@@ -75,13 +98,13 @@ impl<T: Pod> Array<T> {
     ///
     /// # Errors
     ///
-    /// There is no such row.
+    /// There is no such row, or the kernel refused to map it.
     pub fn publish_u16<const OFFSET: usize>(&mut self, index: u32, word: u16) -> Result<(), Error> {
         let result = self.rows.publish_u16::<OFFSET>(index, word);
         result.map_err(|source| self.failed(source))
     }
 
-    fn failed(&self, source: OutOfTable) -> Error {
+    fn failed(&self, source: RowError) -> Error {
         Error::Row { table: self.name, source }
     }
 }

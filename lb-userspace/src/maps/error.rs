@@ -4,7 +4,7 @@ use std::io;
 
 use aya::maps::MapError;
 
-use crate::kernel::sys::OutOfTable;
+use crate::kernel::sys::RowError;
 
 /// See the variants.
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +28,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// An operation named a row that the table does not have.
+    /// An operation named a row that the table does not have, or that cannot be mapped.
     #[error("writing table {table}")]
     Row {
         /// Its name.
         table: &'static str,
         /// Which.
         #[source]
-        source: OutOfTable,
+        source: RowError,
     },
     /// The kernel refused a change or a look.
     #[error("{operation} {} of table {table}", if *.entries == 1 { "an entry" } else { "entries" })]
@@ -67,8 +67,9 @@ impl Error {
     /// What it asks for.
     pub fn class(&self) -> Class {
         match self {
-            Self::Entries { source, .. } => class_of(source),
-            Self::Row { .. } => Class::Reject,
+            Self::Entries { source, .. }
+            | Self::Row { source: RowError::Map { source, .. }, .. } => class_of(source),
+            Self::Row { source: RowError::OutOfTable { .. }, .. } => Class::Reject,
             Self::Open { .. } | Self::Map { .. } => Class::Fatal,
         }
     }

@@ -81,10 +81,14 @@ pub struct Reconciler<T> {
     audit: Option<Audit>,
     /// They were found to differ.
     distrusted: bool,
+    /// So much was planned that what it took is to be given back.
+    much: bool,
 }
 
 /// Longest pause between attempts to write what could not be written.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Services in a plan that leaves megabytes of memory free behind it.
+const MUCH: usize = 1_000;
 
 impl<T: Tables> Reconciler<T> {
     /// A loop that knows nothing yet.
@@ -117,6 +121,7 @@ impl<T: Tables> Reconciler<T> {
             failures: 0,
             audit: None,
             distrusted: false,
+            much: false,
         }
     }
 
@@ -156,6 +161,11 @@ impl<T: Tables> Reconciler<T> {
             self.settle(result)?;
         }
         self.outdated.clear();
+        if std::mem::take(&mut self.much) {
+            let started = Instant::now();
+            (self.parts.give_memory_back)();
+            debug!(micros = started.elapsed().as_micros() as u64, "memory given back");
+        }
         Ok(true)
     }
 
@@ -254,6 +264,7 @@ impl<T: Tables> Reconciler<T> {
             info!(services = dirty.len(), ops, micros = took.as_micros() as u64, "synced");
         }
         self.failures = 0;
+        self.much |= dirty.len() >= MUCH;
         self.measure((ops > 0 || !dirty.is_empty()).then_some(took));
         self.tell();
         Ok(())
@@ -289,7 +300,7 @@ impl<T: Tables> Reconciler<T> {
         metrics.programmed(&std::mem::take(&mut self.triggers), self.model.picture(), now);
         metrics.no_local(&self.no_local);
         if let Some(planner) = &self.planner {
-            metrics.usage(&planner.usage(), self.model.names().count());
+            metrics.usage(&planner.usage(), self.model.picture().services.len());
         }
         self.parts.pulse.written(now);
     }

@@ -73,4 +73,6 @@ pub struct Parts<T> {
     pub metrics: Metrics,
     /// Told when news has been written.
     pub pulse: Arc<Pulse>,
+    /// Called after much was planned and written, when all memory it took is free again.
+    pub give_memory_back: fn(),
 }

@@ -1,4 +1,5 @@
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, mpsc::Receiver},
@@ -23,6 +24,11 @@ use crate::{
 mod audit;
 mod node;
 mod told;
+
+thread_local! {
+    /// How often the loop of this test gave memory back.
+    static GIVEN_BACK: Cell<u32> = const { Cell::new(0) };
+}
 
 /// A loop with tables that the test can look at, and the far ends of its channels.
 struct Bench {
@@ -53,6 +59,7 @@ impl Bench {
             severed,
             metrics: Metrics::new(&mut registry, &capacities, SystemTime::now()),
             pulse: Arc::clone(&pulse),
+            give_memory_back: || GIVEN_BACK.set(GIVEN_BACK.get() + 1),
         };
         Self {
             reconciler: Reconciler::new(parts),
@@ -262,4 +269,24 @@ fn one_grace_period_is_asked_for_at_a_time() {
     assert_eq!(bench.grace.try_iter().count(), 1);
     bench.turn([Event::GraceOver]);
     assert_eq!(bench.grace.try_iter().count(), 1, "what retired meanwhile waits for the next");
+}
+
+#[test]
+fn memory_is_given_back_after_very_many_services_and_after_no_others() {
+    let named = |count: usize| (0..count).map(|number| format!("s{number:04}")).collect::<Vec<_>>();
+    let all = |names: &[String], address| {
+        news(&names.iter().map(|name| (name.as_str(), address)).collect::<Vec<_>>())
+    };
+    #[track_caller]
+    fn check(bench: &mut Bench, event: Event, expected: u32) {
+        bench.turn([event]);
+        bench.rest();
+        assert_eq!(GIVEN_BACK.get(), expected);
+    }
+    let mut bench = Bench::ready(&FakeTables::default());
+    check(&mut bench, all(&named(MUCH - 1), "10.1.0.1"), 0);
+    check(&mut bench, all(&named(MUCH), "10.1.0.2"), 1);
+    check(&mut bench, all(&named(MUCH - 1), "10.1.0.2"), 1);
+    check(&mut bench, all(&named(0), "10.1.0.2"), 1);
+    check(&mut bench, all(&named(MUCH), "10.1.0.2"), 2);
 }

@@ -162,6 +162,7 @@ impl Content {
         };
         let mut content = Self::default();
         content.add(value, None, Some(document.text));
+        content.objects.shrink_to_fit();
         Ok(content)
     }
 

@@ -11,3 +11,4 @@ mod life;
 mod room;
 mod severed;
 mod tampering;
+mod windows;

@@ -1,5 +1,6 @@
 //! The system calls that aya lacks, behind safe functions: links, batches, shared memory and
-//! grace periods; and a packet filter's tables, to look at. The only unsafe code of this crate; nothing here decides anything.
+//! grace periods; a packet filter's tables, to look at; and a word with the allocator. The only
+//! unsafe code of this crate; nothing here decides anything.
 
 #![expect(unsafe_code, reason = "raw system calls and shared memory")]
 
@@ -23,7 +24,7 @@ use std::{
 pub use batch::{delete_batch, read_all, update_batch};
 pub use iptables::iptables_entries;
 pub use link::{LinkInfo, LinkTarget, link_create, link_detach, link_info, link_update};
-pub use mapped::{Access, Mapped, OutOfTable};
+pub use mapped::{Access, Mapped, RowError};
 pub use probe::{batch_supported, links_supported, program_loads};
 pub use run::run_program;
 
@@ -110,4 +111,16 @@ pub fn wait_for_readers() -> io::Result<()> {
     // SAFETY: as above.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives memory that the allocator holds free back to the kernel. What a start takes for a moment,
+/// most of it for parsing and planning everything at once, would stay resident for good: the
+/// allocator keeps what lies between pieces in use. Takes milliseconds.
+pub fn give_memory_back() {
+    // Other C libraries have no such call.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) may be called at any time, and touches only what is free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }

@@ -140,6 +140,7 @@ fn families(spec: &ServiceSpec, notes: &mut Notes) -> Option<Vec<IpFamily>> {
             families.push(family);
         }
     }
+    families.shrink_to_fit();
     Some(families)
 }
 
@@ -171,6 +172,7 @@ fn cluster_ips(spec: &ServiceSpec, notes: &mut Notes) -> Option<Vec<IpAddr>> {
             addresses.push(address);
         }
     }
+    addresses.shrink_to_fit();
     // With every address refused it would look as if it had asked for one to be allotted.
     (none_given || !addresses.is_empty()).then_some(addresses)
 }
@@ -197,6 +199,9 @@ fn ports(spec: &ServiceSpec, kind: ServiceType, notes: &mut Notes) -> (Vec<Port>
         ports.push(port);
         drafts.push(draft);
     }
+    // Kept for as long as the Service is there, and most have one.
+    ports.shrink_to_fit();
+    drafts.shrink_to_fit();
     (ports, drafts)
 }
 

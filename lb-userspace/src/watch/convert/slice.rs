@@ -63,6 +63,9 @@ fn convert(object: &Object, notes: &mut Notes) -> Option<EndpointSlice> {
     for (i, endpoint) in each(object.endpoints.as_ref()) {
         endpoints.extend(convert_endpoint(i, endpoint, family, &weights, notes));
     }
+    // Kept for as long as the slice is there.
+    ports.shrink_to_fit();
+    endpoints.shrink_to_fit();
     let service = ServiceName::new(namespace(&object.metadata), service);
     Some(EndpointSlice { name, service, family, ports, endpoints })
 }
