@@ -28,8 +28,6 @@ const POD_BRIDGE: &str = "cni0";
 const NODE_BRIDGE: &str = "underlay";
 const OUTSIDE: &str = "outside";
 /// What a network card has done by the time that its packets arrive, and a veth device never does.
-/// That of SCTP would be the end of an association: XDP has veth copy packets that wait to be divided
-/// into a form that SCTP's receiving end takes for one of a wrong length.
 const LEFT_TO_DEVICE: [Feature; 3] =
     [Feature::TransmitChecksum, Feature::SctpChecksum, Feature::SctpSegmentation];
 /// Most nodes a cluster has: their addresses are told apart by one byte.
