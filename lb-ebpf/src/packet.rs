@@ -59,6 +59,12 @@ pub trait Packet {
         self.set_half_words(checksum.at, [field])
     }
 
+    /// The word at `offset`, of what is behind a transport header and may not lie with it.
+    #[inline(always)]
+    fn word_behind(&self, offset: usize) -> Option<u32> {
+        self.words(offset).map(|[word]| word)
+    }
+
     /// The sum of `N` bytes from `offset`; `N` is a multiple of 4.
     fn sum<const N: usize>(&self, offset: usize) -> Option<Sum>;
 

@@ -15,6 +15,9 @@ use crate::{
 /// Length of an ABORT without causes, common header included.
 pub const ABORT: usize = 16;
 
+/// Length of the common header.
+const HEADER: usize = 12;
+
 /// Where the checksum stands in the header.
 pub(crate) const CHECKSUM: usize = 8;
 
@@ -31,8 +34,8 @@ mod chunk {
 /// Ports, what the first chunk says in TCP's flags, and a checksum that is zero if the true one is.
 #[inline(always)]
 pub(crate) fn read<P: Packet + ?Sized>(packet: &P, l4: L4) -> Option<(u32, u8, u16)> {
-    let [ports, _, checksum, chunk] = packet.words(l4.0)?;
-    let [kind, _, _, _] = chunk.to_ne_bytes();
+    let [ports, _, checksum] = packet.words(l4.0)?;
+    let [kind, _, _, _] = packet.word_behind(l4.0 + HEADER)?.to_ne_bytes();
     Some((ports, flags(kind), first_half(checksum) | second_half(checksum)))
 }
 

@@ -36,6 +36,10 @@ const BIT_VALUE: u16 = 3;
 pub enum Feature {
     /// `tx`: checksums of sent packets are left to the device.
     TransmitChecksum,
+    /// `tx-checksum-sctp`: so are those of SCTP.
+    SctpChecksum,
+    /// `tx-sctp-segmentation`: many packets of SCTP are sent as one, which the device divides.
+    SctpSegmentation,
     /// `gro`: received packets are merged.
     ReceiveMerging,
 }
@@ -45,6 +49,8 @@ impl Feature {
     fn name(self) -> &'static str {
         match self {
             Self::TransmitChecksum => "tx-checksum-ip-generic",
+            Self::SctpChecksum => "tx-checksum-sctp",
+            Self::SctpSegmentation => "tx-sctp-segmentation",
             Self::ReceiveMerging => "rx-gro",
         }
     }

@@ -48,6 +48,18 @@ pub fn is_of_a_vlan(ctx: &TcContext) -> bool {
     unsafe { (*ctx.skb.skb).vlan_present != 0 && (*ctx.skb.skb).vlan_tci & NUMBER != 0 }
 }
 
+/// Whether the buffer is but the headers for packets in buffers of their own, as SCTP sends many at
+/// once. Not a byte of those may be pulled to the headers: the lengths of the buffers are all that
+/// says where a packet ends.
+#[inline(always)]
+fn is_of_whole_packets(ctx: &TcContext) -> bool {
+    /// The kernel's `GSO_BY_FRAGS`.
+    const BY_BUFFERS: u32 = 0xffff;
+
+    // SAFETY: a field of the program's own context.
+    unsafe { (*ctx.skb.skb).gso_size == BY_BUFFERS }
+}
+
 /// The kernel's `struct bpf_redir_neigh`.
 #[repr(C)]
 struct NextHopParams {
@@ -79,7 +91,7 @@ impl Skb {
         // A short packet is all there is: pulling would copy it if it is a clone, as what TCP
         // sends is.
         let length = ctx.len().min(headers as u32);
-        if ctx.data() + length as usize > ctx.data_end() {
+        if ctx.data() + length as usize > ctx.data_end() && !is_of_whole_packets(&ctx) {
             // Whatever stays out of reach fails its bounds check later.
             // SAFETY: the program's own context; pointers into the packet are taken only later.
             unsafe { bpf_skb_pull_data(ctx.skb.skb, length) };
@@ -187,6 +199,11 @@ impl Packet for Skb {
     #[inline(always)]
     fn set_words<const N: usize>(&mut self, offset: usize, words: [u32; N]) -> Option<()> {
         self.store(offset, &words)
+    }
+
+    #[inline(always)]
+    fn word_behind(&self, offset: usize) -> Option<u32> {
+        self.ctx.load(offset).ok()
     }
 
     #[inline(always)]

@@ -27,6 +27,9 @@ const POD_BRIDGE: &str = "cni0";
 /// The router's devices.
 const NODE_BRIDGE: &str = "underlay";
 const OUTSIDE: &str = "outside";
+/// What a network card has done by the time that its packets arrive, and a veth device never does.
+const LEFT_TO_DEVICE: [Feature; 3] =
+    [Feature::TransmitChecksum, Feature::SctpChecksum, Feature::SctpSegmentation];
 /// Most nodes a cluster has: their addresses are told apart by one byte.
 const MOST_NODES: u8 = 99;
 
@@ -277,7 +280,9 @@ fn set_up(netns: &Netns, kind: Kind, own: &[IpNet], gateway: addresses::Pair) ->
         Ok(())
     })?;
     if kind.like_hardware {
-        netns.set_feature(DEVICE, Feature::TransmitChecksum, false)?;
+        for left_to_device in LEFT_TO_DEVICE {
+            netns.set_feature(DEVICE, left_to_device, false)?;
+        }
     }
     take_frames(netns, DEVICE, kind)
 }
