@@ -89,6 +89,8 @@ impl Case {
                 At::Xdp => "XDP",
                 At::TcIngress => "tc",
                 At::TcEgress => "tc egress",
+                At::FromPod => "tc of a pod",
+                At::ToPod => "tc egress of a pod",
             },
             "family": if self.parties.near.is_ipv4() { "IPv4" } else { "IPv6" },
             "kind": self.work.name(),
