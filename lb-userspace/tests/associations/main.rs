@@ -1,7 +1,10 @@
 //! Real SCTP sockets through a whole agent: from a pod past the socket hooks, and from outside to an
 //! endpoint on another node.
 //!
-//! Needs what the tests of whole agents need, and a kernel with SCTP sockets, which few have loaded.
+//! Needs what the tests of whole agents need, and a kernel with SCTP sockets, which few have loaded:
+//! with the feature `sctp`, `--test associations`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,
