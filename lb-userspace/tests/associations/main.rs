@@ -1,7 +1,10 @@
 //! Real SCTP sockets through a whole agent: from a pod past the socket hooks, and from outside to an
 //! endpoint on another node.
 //!
-//! Needs what the tests of whole agents need, and a kernel with SCTP sockets, which few have loaded.
+//! Needs what the tests of whole agents need, and a kernel with SCTP sockets, which few have loaded:
+//! with the feature `sctp`, `--test associations`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,
@@ -50,7 +53,7 @@ fn stage(node: &str, packets: Packets) -> Stage {
     let builder = Cluster::builder(Launcher::beside_tests().unwrap());
     let builder = builder.families(Families::Both).nodes(2);
     let (builder, xdp) = match packets {
-        // Not native: before 6.3 or so veth holds what XDP sends back until something else comes.
+        // Not native: veth wakes no far end for what XDP sends back that has but GRO (6.1).
         Packets::Whole => (builder.like_hardware(), "generic"),
         Packets::Unfinished => (builder, "off"),
     };
