@@ -16,4 +16,8 @@ pub mod flags {
     pub const DIRECT_DELIVERY: u32 = 1 << 4;
     /// XDP is shown frames of more than one buffer (5.18), and the program is loaded so.
     pub const XDP_FRAGS: u32 = 1 << 5;
+    /// A frame goes back out of the device it came by as `XDP_TX`, the cheapest way, and not as a
+    /// redirect to that device. A veth device does not wake its far end for such a frame unless a
+    /// program is there, so this is for nodes whose XDP is on other devices only.
+    pub const XDP_TX: u32 = 1 << 6;
 }

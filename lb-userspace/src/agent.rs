@@ -234,6 +234,8 @@ fn program_flags(config: &Config, features: &Features) -> u32 {
         (config.reject_unused_ports, flags::REJECT_UNUSED_PORTS),
         (config.direct_delivery, flags::DIRECT_DELIVERY),
         (xdp_frags, flags::XDP_FRAGS),
+        // Of itself XDP takes no veth device; told to, it may be on one.
+        (config.xdp == XdpMode::Auto, flags::XDP_TX),
         (features.has(Feature::SetRetval), flags::SET_RETVAL),
     ];
     options.iter().filter(|(on, _)| *on).fold(0, |set, (_, flag)| set | flag)

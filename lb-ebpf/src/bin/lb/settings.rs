@@ -4,7 +4,7 @@
 use lb_common::{limits, settings::flags};
 
 #[unsafe(no_mangle)]
-static FLAGS: u32 = flags::SET_RETVAL | flags::XDP_FRAGS;
+static FLAGS: u32 = flags::SET_RETVAL | flags::XDP_FRAGS | flags::XDP_TX;
 #[unsafe(no_mangle)]
 static NODE_PORT_FIRST: u16 = limits::NODE_PORT_FIRST;
 #[unsafe(no_mangle)]

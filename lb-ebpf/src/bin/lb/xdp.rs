@@ -171,6 +171,16 @@ const OTHER: u32 = u32::MAX - 1;
 /// Not an action: the frame's flow is to be entered.
 const ENTER: u32 = u32::MAX - 2;
 
+/// Sends a frame out of a device.
+#[inline(always)]
+fn send(frame: &Frame, ifindex: u32) -> u32 {
+    if settings::has(flags::XDP_TX) && ifindex == frame.ifindex() {
+        return xdp_action::XDP_TX;
+    }
+    // SAFETY: takes two numbers.
+    unsafe { bpf_redirect(ifindex, 0) as u32 }
+}
+
 /// What XDP is to do with a frame after our verdict.
 #[inline(always)]
 fn act(frame: &Frame, verdict: Verdict) -> u32 {
@@ -182,10 +192,8 @@ fn act(frame: &Frame, verdict: Verdict) -> u32 {
         Verdict::Pass | Verdict::Local | Verdict::LeaveToTc(_) | Verdict::PutIn(_) => {
             xdp_action::XDP_PASS
         }
-        Verdict::Send(ifindex) if ifindex == frame.ifindex() => xdp_action::XDP_TX,
-        // SAFETY: takes two numbers.
-        Verdict::Send(ifindex) => unsafe { bpf_redirect(ifindex, 0) as u32 },
-        Verdict::Back => xdp_action::XDP_TX,
+        Verdict::Send(ifindex) => send(frame, ifindex),
+        Verdict::Back => send(frame, frame.ifindex()),
         Verdict::Drop(counter) => {
             trace!(&frame.0, "xdp drop {}", counter.label());
             xdp_action::XDP_DROP

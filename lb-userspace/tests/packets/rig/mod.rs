@@ -76,7 +76,7 @@ impl Rig {
         pins.prepare().unwrap();
         let settings = Settings {
             sizes,
-            flags: flags::SET_RETVAL | flags::XDP_FRAGS | more,
+            flags: flags::SET_RETVAL | flags::XDP_FRAGS | flags::XDP_TX | more,
             node_ports: (limits::NODE_PORT_FIRST, limits::NODE_PORT_LAST),
             snat_ports,
         };
