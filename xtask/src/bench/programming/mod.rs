@@ -72,7 +72,7 @@ pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Resul
         false => vec![
             effort(10, 7, 600, (7, 10)),
             effort(1_000, 7, 600, (5, 6)),
-            effort(BUDGETED, 7, 600, (2, 5)),
+            effort(BUDGETED, 7, 600, (0, 0)),
             effort(30_000, 5, 600, (0, 0)),
         ],
     };
