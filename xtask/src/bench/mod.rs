@@ -149,8 +149,8 @@ fn measure_all(report: &mut Report, args: &Args, programs: &Programs) -> Result<
     let interrupt = Interrupt::listen()?;
     let quick = args.quick;
     let wanted = |only| args.only.is_none_or(|wanted| wanted == only);
-    if wanted(Only::Upgrades) {
-        report.add(upgrades::measure(programs, quick, &interrupt)?);
+    if wanted(Only::Requests) {
+        report.add_all(requests::measure(programs, quick, &interrupt)?);
     }
     if wanted(Only::Packets) {
         report.add(packets::measure(programs, quick)?);
@@ -160,18 +160,18 @@ fn measure_all(report: &mut Report, args: &Args, programs: &Programs) -> Result<
     if wanted(Only::Memory) {
         report.add_all(memory::measure(programs, quick, &interrupt)?);
     }
-    if wanted(Only::Requests) {
-        report.add_all(requests::measure(programs, quick, &interrupt)?);
+    if wanted(Only::Programming) {
+        report.add_all(programming::measure(programs, quick, &interrupt)?);
     }
     if wanted(Only::Frames) {
         report.add(frames::measure(programs, quick)?);
         interrupt.check()?;
     }
-    if wanted(Only::Programming) {
-        report.add_all(programming::measure(programs, quick, &interrupt)?);
-    }
     if wanted(Only::Scale) {
         report.add_all(scale::measure(programs, quick, &interrupt)?);
+    }
+    if wanted(Only::Upgrades) {
+        report.add(upgrades::measure(programs, quick, &interrupt)?);
     }
     Ok(())
 }
