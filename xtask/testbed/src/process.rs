@@ -74,7 +74,7 @@ impl Launcher {
 
     /// Has a client measure, and waits for its result.
     pub fn load(&self, place: &Place, load: &Load) -> Result<Loaded> {
-        let what = format!("client of {}", load.to);
+        let what = format!("client of {:?}", load.to);
         let mut worker = self.start(what, place, Task::Load(load.clone()))?;
         match worker.line()? {
             Line::Loaded(loaded) => Ok(loaded),

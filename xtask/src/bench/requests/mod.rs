@@ -54,7 +54,7 @@ const QUICK: Extent = Extent {
 const FULL: Extent = Extent {
     families: &[Family::V4, Family::V6],
     sizes: &[
-        (10, &[Pattern::Connect]),
+        (10, ALL_PATTERNS),
         (1_000, &[Pattern::Connect]),
         (10_000, ALL_PATTERNS),
         (30_000, &[Pattern::Connect]),

@@ -19,10 +19,9 @@ use super::super::{
     services::{Endpoint, Family, Port, Protocol, Service, Site},
 };
 
-/// The ports that services lead to, and the one that is called directly: were it one of them, a
-/// direct connection could have the very addresses and ports of one that came through a NodePort.
+/// The ports that services lead to. Direct calls go to all of them, too: a server that has a port
+/// less to look after would be a faster one.
 const SERVED: [u16; 4] = [8080, 8081, 8082, 8083];
-const DIRECT: u16 = 8084;
 /// Callers at a time: enough to keep both processors of a small machine busy.
 const CALLERS: u32 = 4;
 /// An agent with very many services.
@@ -109,7 +108,7 @@ impl Stage {
         let mut servers = Vec::new();
         for (node, pod) in [("node1", "caller"), ("node1", "near"), ("node2", "far")] {
             cluster.add_pod(node, pod)?;
-            servers.push(cluster.respond(pod, &[&SERVED[..], &[DIRECT]].concat())?);
+            servers.push(cluster.respond(pod, &SERVED)?);
         }
         if who == Who::Direct {
             // By way of the first node, as packets to its NodePorts go.
@@ -206,16 +205,16 @@ impl Stage {
         length: Duration,
     ) -> Result<Loaded> {
         let (from, expected) = way.ends();
-        let to = self.target(way, family)?;
+        let to = self.targets(way, family)?;
         let concurrency = if pattern == Pattern::Bulk { 1 } else { CALLERS };
         let expected = expected.to_owned();
         let load = Load { to, pattern, expected, concurrency, length };
         self.cluster
             .load(from, &load)
-            .with_context(|| format!("{}: {}, {pattern:?} to {to}", self.who.name(), way.name()))
+            .with_context(|| format!("{}: {}: {load:?}", self.who.name(), way.name()))
     }
 
-    fn target(&self, way: Way, family: Family) -> Result<SocketAddr> {
+    fn targets(&self, way: Way, family: Family) -> Result<Vec<SocketAddr>> {
         let address = |name: &str| -> Result<IpAddr> {
             let mut addresses = self.cluster.addresses(name)?.iter();
             let found = addresses.find(|address| Family::of(**address) == family);
@@ -223,18 +222,19 @@ impl Stage {
         };
         let (_, server) = way.ends();
         if self.who == Who::Direct {
-            return Ok((address(server)?, DIRECT).into());
+            let server = address(server)?;
+            return Ok(SERVED.map(|port| (server, port).into()).into());
         }
         let services = self.services()?;
         let service = services.iter().find(|service| service.name == server);
         let service = service.context("a server without service")?;
-        Ok(match way {
+        Ok(vec![match way {
             Way::ClusterIp => (service.cluster_ip(family).context("no ClusterIP")?, 80).into(),
             Way::NodePortNear | Way::NodePortFar => {
                 let port = service.ports[0].node_port.context("no NodePort")?;
                 (address("node1")?, port).into()
             }
-        })
+        }])
     }
 
     /// Its servers' processes.

@@ -115,9 +115,13 @@ fn connections(found: &[Found], way: Way, family: Family, extent: &Extent) -> Me
     let Extent { rounds, call, .. } = extent;
     let notes = vec![
         format!("{rounds} calls of {call:?} each in turn, 4 callers at a time"),
-        "beside direct: the same server by plain routing; its 4 endpoints are one server"
+        "beside direct: the same server by plain routing, called at the same four ports that a \
+         service's four endpoints are"
             .to_owned(),
-        "iptables is the legacy variant, whose rules the kernel takes sooner".to_owned(),
+        "iptables is the legacy variant, which takes rules faster than the other".to_owned(),
+        "nftables' second node keeps the ten services it began with: lookups there do not depend \
+         on their number"
+            .to_owned(),
         "packets between namespaces have partial checksums, so XDP leaves them to tc".to_owned(),
     ];
     (Section { title, notes, rows, plots: vec![plot] }, budgets)

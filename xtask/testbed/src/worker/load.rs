@@ -33,10 +33,10 @@ pub(super) fn load(order: &Load) -> Result<Loaded> {
     tell(&Line::Ready)?;
     let (results, done) = mpsc::channel();
     let started = Instant::now();
-    for _ in 0..order.concurrency {
+    for number in 0..order.concurrency as usize {
         let (order, results) = (order.clone(), results.clone());
         // Not joined: one that never hears an answer must not keep the others' results.
-        thread::spawn(move || results.send(requests(&order, started)));
+        thread::spawn(move || results.send(requests(&order, number, started)));
     }
     drop(results);
     let mut latencies = Vec::new();
@@ -58,21 +58,23 @@ fn failure(message: String) -> Error {
     Error::Worker { worker: "load".to_owned(), message }
 }
 
-fn requests(order: &Load, started: Instant) -> Done {
+fn requests(order: &Load, first: usize, started: Instant) -> Done {
     let expected = answer(&order.expected);
+    let mut targets = order.to.iter().copied().cycle().skip(first);
+    let mut next = || targets.next().ok_or(io::ErrorKind::AddrNotAvailable);
     let over = || started.elapsed() >= order.length;
     let mut times = Vec::with_capacity(64 * 1024);
     let mut bytes = 0;
     match order.pattern {
-        Pattern::Connect => repeat(&mut times, over, || connect(order.to, &expected))?,
+        Pattern::Connect => repeat(&mut times, over, || connect(next()?, &expected))?,
         Pattern::KeepAlive => {
-            let mut stream = TcpStream::connect(order.to)?;
+            let mut stream = TcpStream::connect(next()?)?;
             stream.set_nodelay(true)?;
             repeat(&mut times, over, || exchange(&mut stream, AGAIN, &expected))?;
         }
-        Pattern::Datagram => repeat(&mut times, over, || datagram(order.to, &expected))?,
+        Pattern::Datagram => repeat(&mut times, over, || datagram(next()?, &expected))?,
         Pattern::Bulk => {
-            let mut stream = TcpStream::connect(order.to)?;
+            let mut stream = TcpStream::connect(next()?)?;
             exchange(&mut stream, WITHOUT_END, &expected)?;
             let mut much = vec![0; MUCH];
             while !over() {

@@ -82,8 +82,9 @@ pub struct Respond {
 /// A client that measures. It gives up at the first request that fails.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Load {
-    /// Whom to call.
-    pub to: SocketAddr,
+    /// Whom to call. Each thread calls one after the other, beginning with its own, and stays with
+    /// that one where a connection is kept.
+    pub to: Vec<SocketAddr>,
     /// How.
     pub pattern: Pattern,
     /// Who must answer.

@@ -138,7 +138,7 @@ fn pods_that_come_and_go_do_not_disturb_the_others() {
 
 fn load(to: &str, pattern: Pattern, expected: &str) -> Load {
     let (expected, length) = (expected.to_owned(), Duration::from_millis(100));
-    Load { to: target(to), pattern, expected, concurrency: 3, length }
+    Load { to: to.split(' ').map(target).collect(), pattern, expected, concurrency: 3, length }
 }
 
 #[test]
@@ -161,9 +161,11 @@ fn a_client_that_measures_takes_no_answer_but_the_expected() {
     let cluster = two_nodes(Families::V4);
     let _server = cluster.respond("b", &[PORT]).expect("a server");
     for pattern in [Pattern::Connect, Pattern::KeepAlive, Pattern::Datagram, Pattern::Bulk] {
-        for (to, expected, words) in
-            [("10.244.2.2", "a", "InvalidData"), ("10.244.1.2", "b", "ECONNREFUSED")]
-        {
+        for (to, expected, words) in [
+            ("10.244.2.2", "a", "InvalidData"),
+            ("10.244.1.2", "b", "ECONNREFUSED"),
+            ("10.244.2.2 10.244.1.2", "b", "ECONNREFUSED"),
+        ] {
             let said = cluster.load("a", &load(to, pattern, expected)).expect_err("no result");
             assert!(said.to_string().contains(words), "{pattern:?}: {said}");
         }
