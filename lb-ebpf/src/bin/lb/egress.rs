@@ -13,7 +13,7 @@ use crate::{
     hook::{Direction, Hook},
     lookup::Entry,
     route::FibFamily,
-    service,
+    service::{self, There},
     track::{self, Take},
 };
 
@@ -47,12 +47,11 @@ impl Direction for Egress {
 #[inline(always)]
 fn nobody<F: Layer3 + Take>(packet: &Parsed<F>) -> Result<Verdict, Fault> {
     let (address, port) = (packet.destination, packet.destination_port);
-    let is_new = !packet.is_connected() || packet.opens_connection();
-    if is_new
-        && service::is_unused_cluster_ip(F::widen(address))
-        && service::frontend::<F>(address, port, packet.protocol).is_none()
-    {
-        return Err(Fault::UnusedPort);
+    if packet.is_connected() && !packet.opens_connection() {
+        return Ok(Verdict::Pass);
     }
-    Ok(Verdict::Pass)
+    match service::there::<F>(address, port, packet.protocol) {
+        There::UnusedPort(vip) if service::refuses_inside(vip) => Err(Fault::UnusedPort),
+        _ => Ok(Verdict::Pass),
+    }
 }

@@ -24,7 +24,7 @@ use crate::{
     lookup::{self, Entry},
     maps::{FRAGMENTS, Tables},
     route::FibFamily,
-    service,
+    service::{self, There},
     track::seconds,
     way,
 };
@@ -52,10 +52,10 @@ where
     H: Hook,
 {
     let packet = F::parse(hook, ETHERNET)?;
+    let (address, port) = (packet.destination, packet.destination_port);
     let is_ours = Entry::<F>::find(&packet.flow_key(at)).is_some()
         || at == INGRESS
-            && service::frontend::<F>(packet.destination, packet.destination_port, packet.protocol)
-                .is_some();
+            && matches!(service::there::<F>(address, port, packet.protocol), There::Frontend(_));
     if !is_ours {
         return None;
     }

@@ -13,7 +13,6 @@ use lb_common::{
     service::flags,
     settings::flags as settings_flags,
     source_range::SourceRange,
-    vip,
 };
 
 use lb_ebpf::{
@@ -29,7 +28,7 @@ use crate::{
     lookup::{self, Entry},
     maps::DEVICES,
     route::{FibFamily, Route},
-    service::{self, Chosen, Client, Draw},
+    service::{self, Chosen, Client, Draw, There},
     settings,
     track::{self, NewFlow, Take},
     way,
@@ -77,8 +76,10 @@ impl Direction for New {
         H: Hook,
     {
         let (address, port) = (packet.destination, packet.destination_port);
-        let Some(frontend) = service::frontend::<F>(address, port, packet.protocol) else {
-            return nobody(hook, packet);
+        let frontend = match service::there::<F>(address, port, packet.protocol) {
+            There::Frontend(frontend) => frontend,
+            There::UnusedPort(vip) => return nobody(hook, packet, vip),
+            There::Stranger => return Ok(Verdict::Pass),
         };
         finishable(hook, packet)?;
         let chosen = admit(packet, frontend, faces_pods(hook))?;
@@ -104,10 +105,10 @@ impl Direction for Fresh {
     }
 }
 
-/// Where no service answers: refused at a VIP, which is nobody else's, so that the packet is not
-/// routed in circles; left alone at any other address.
+/// Where no service answers at a VIP, which is nobody else's: refused, so that the packet is not
+/// routed in circles.
 #[inline(always)]
-fn nobody<F, H>(hook: &H, packet: &Parsed<F>) -> Result<Verdict, Fault>
+fn nobody<F, H>(hook: &H, packet: &Parsed<F>, vip: u32) -> Result<Verdict, Fault>
 where
     F: Layer3 + Take,
     H: Hook,
@@ -115,13 +116,11 @@ where
     if !settings::has(settings_flags::REJECT_UNUSED_PORTS) {
         return Ok(Verdict::Pass);
     }
-    let Some(flags) = service::vip(F::widen(packet.destination)) else { return Ok(Verdict::Pass) };
     if faces_pods(hook) {
-        // What else of a VIP has nobody here is left to the network.
-        if flags & vip::flags::CLUSTER_IP == 0 {
+        if !service::refuses_inside(vip) {
             return Ok(Verdict::Pass);
         }
-    } else if !service::is_for_outside(flags) {
+    } else if !service::is_for_outside(vip) {
         return Err(Fault::ClusterIpFromOutside);
     }
     finishable(hook, packet)?;

@@ -20,23 +20,42 @@ use crate::{
     settings,
 };
 
-/// The frontend that answers at an address and port: exactly there, or as a NodePort if the
-/// address is one of the node's.
+/// Who is at a destination.
+pub enum There {
+    /// A frontend: exactly there, or as a NodePort if the address is one of the node's.
+    Frontend(Frontend),
+    /// Nobody, and the address is a VIP with these [`lb_common::vip::flags`] and not the node's own
+    /// besides.
+    UnusedPort(u32),
+    /// Nobody of ours.
+    Stranger,
+}
+
+/// Finds out who is at a packet's destination. Most are strangers: that takes one lookup, as whoever
+/// answers at an address of its own has that among the VIPs.
 #[inline(always)]
-pub fn frontend<F: Tables>(address: F::Address, port: Be16, protocol: u8) -> Option<Frontend> {
-    let key = FrontendKey { address, port, protocol, scope: scope::ADDRESS };
-    if let Some(frontend) = lookup::get(F::frontends(), &key) {
-        return Some(frontend);
+pub fn there<F: Tables>(address: F::Address, port: Be16, protocol: u8) -> There {
+    let vip = lookup::get(&VIPS, &F::widen(address));
+    if vip.is_some()
+        && let Some(frontend) = exactly::<F>(address, port, protocol)
+    {
+        return There::Frontend(frontend);
     }
-    if !settings::is_node_port(port.get()) {
-        return None;
+    let is_node_port = settings::is_node_port(port.get());
+    if vip.is_none() && !is_node_port {
+        return There::Stranger;
     }
-    let flags = lookup::get(&NODE_ADDRESSES, &F::widen(address))?;
-    if flags & node_address::NODE_PORTS == 0 {
-        return None;
+    match (lookup::get(&NODE_ADDRESSES, &F::widen(address)), vip) {
+        (None, Some(flags)) => return There::UnusedPort(flags),
+        (Some(flags), _) if is_node_port && flags & node_address::NODE_PORTS != 0 => {}
+        _ => return There::Stranger,
     }
     let address = F::Address::default();
-    lookup::get(F::frontends(), &FrontendKey { address, port, protocol, scope: scope::NODE_PORT })
+    let key = FrontendKey { address, port, protocol, scope: scope::NODE_PORT };
+    match lookup::get(F::frontends(), &key) {
+        Some(frontend) => There::Frontend(frontend),
+        None => There::Stranger,
+    }
 }
 
 /// The [`lb_common::vip::flags`] of an address, if it is a VIP and not the node's own besides.
@@ -46,12 +65,12 @@ pub fn vip(address: Address) -> Option<u32> {
     lookup::get(&NODE_ADDRESSES, &address).is_none().then_some(flags)
 }
 
-/// Whether a process or a pod of this node calls a ClusterIP that has nobody at this port. Other
-/// VIPs are left to the network, whose load balancer may know more of them than we do.
+/// Whether a process or a pod of this node is refused at an unused port of a VIP with these flags: at
+/// a ClusterIP. Other VIPs are left to the network, whose load balancer may know more of them than
+/// we do.
 #[inline(always)]
-pub fn is_unused_cluster_ip(address: Address) -> bool {
-    settings::has(settings_flags::REJECT_UNUSED_PORTS)
-        && vip(address).is_some_and(|flags| flags & vip::flags::CLUSTER_IP != 0)
+pub fn refuses_inside(vip: u32) -> bool {
+    settings::has(settings_flags::REJECT_UNUSED_PORTS) && vip & vip::flags::CLUSTER_IP != 0
 }
 
 /// Whether a VIP with these flags answers clients outside.
@@ -60,13 +79,27 @@ pub fn is_for_outside(vip: u32) -> bool {
     vip & vip::flags::EXTERNAL != 0 || settings::has(settings_flags::EXTERNAL_CLUSTER_IP)
 }
 
-/// [`frontend`] for a destination of either family in its 16-byte form.
+/// [`there`] for a socket call, of either family. Most are for a service, which takes one lookup.
 #[inline(always)]
-pub fn frontend_of_either(address: Address, port: Be16, protocol: u8) -> Option<Frontend> {
+pub fn called(address: Address, port: Be16, protocol: u8) -> There {
     match address.as_v4() {
-        Some(address) => frontend::<V4>(address, port, protocol),
-        None => frontend::<V6>(address.0, port, protocol),
+        Some(address) => called_in::<V4>(address, port, protocol),
+        None => called_in::<V6>(address.0, port, protocol),
     }
+}
+
+#[inline(always)]
+fn called_in<F: Tables>(address: F::Address, port: Be16, protocol: u8) -> There {
+    match exactly::<F>(address, port, protocol) {
+        Some(frontend) => There::Frontend(frontend),
+        None => there::<F>(address, port, protocol),
+    }
+}
+
+/// The frontend that has an address of its own.
+#[inline(always)]
+fn exactly<F: Tables>(address: F::Address, port: Be16, protocol: u8) -> Option<Frontend> {
+    lookup::get(F::frontends(), &FrontendKey { address, port, protocol, scope: scope::ADDRESS })
 }
 
 /// Who asks, as session affinity tells clients apart.

@@ -159,7 +159,7 @@ pub struct Given {
 /// The packet for a piece of work at a hook. The client's address is also the one that flows
 /// elsewhere are given, and every frontend's its backend's: what is rewritten stays the same.
 pub fn given(work: Work, hook: At, parties: &Parties, source_port: u16) -> Given {
-    let Parties { client, near, .. } = *parties;
+    let Parties { client, .. } = *parties;
     let from = at(client, source_port);
     let known = at(client, FIRST_SOURCE);
     let server = |place, port| at(address(parties, place), port);
@@ -167,7 +167,7 @@ pub fn given(work: Work, hook: At, parties: &Parties, source_port: u16) -> Given
     let syn = |to: SocketAddr| alone(tcp(from, to, Tcp::Syn));
     match work {
         Work::Nothing | Work::ParseAndSend | Work::NotOurs | Work::NothingOnce => {
-            alone(tcp(from, at(near, NOBODY), Tcp::Ack))
+            alone(tcp(from, at(bystander(client), NOBODY), Tcp::Ack))
         }
         Work::Known(place) => alone(tcp(known, server(place, KNOWN), Tcp::Ack)),
         Work::Answer(place) => {
@@ -193,6 +193,11 @@ pub fn given(work: Work, hook: At, parties: &Parties, source_port: u16) -> Given
 /// The address of backends.
 pub fn address(parties: &Parties, place: Place) -> IpAddr {
     if place == Place::Here { parties.near } else { parties.far }
+}
+
+/// The address of a pod that is in no service.
+fn bystander(like: IpAddr) -> IpAddr {
+    if like.is_ipv4() { [10, 244, 1, 99].into() } else { [0xfd00, 0x244, 1, 0, 0, 0, 0, 99].into() }
 }
 
 /// The address of a service that nobody outside may call.

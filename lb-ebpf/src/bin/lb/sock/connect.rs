@@ -6,18 +6,20 @@ use lb_ebpf::verdict::Refusal;
 
 use super::{
     address::{self, HookFamily, Inet, Inet6},
-    finish, frontend, nobody, pick,
+    finish, nobody, pick, there,
 };
-use crate::{count::count, lookup};
+use crate::{count::count, lookup, service::There};
 
 #[inline(always)]
 fn connect<H: HookFamily>(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let (asked, asked_port) = (H::address(ctx), address::port(ctx));
-    let Some(frontend) = frontend(asked, asked_port, address::protocol(ctx)) else {
+    let protocol = address::protocol(ctx);
+    let frontend = match there(asked, asked_port, protocol) {
+        There::Frontend(frontend) => frontend,
+        There::UnusedPort(vip) if protocol == Protocol::Tcp.number() => return nobody(vip),
         // A UDP socket may be connected only to learn which source address it would have: resolvers
         // do that, and it is what is sent that is refused.
-        let sends = address::protocol(ctx) == Protocol::Tcp.number();
-        return if sends { nobody(asked) } else { Ok(()) };
+        There::UnusedPort(_) | There::Stranger => return Ok(()),
     };
     let chosen = pick::<H>(ctx, frontend)?;
     H::set_address(ctx, chosen.backend.address);

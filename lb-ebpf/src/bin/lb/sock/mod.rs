@@ -27,7 +27,7 @@ use crate::{
     helper,
     log::trace,
     lookup,
-    service::{self, Chosen, Client, Draw},
+    service::{self, Chosen, Client, Draw, There},
     settings,
 };
 
@@ -47,10 +47,10 @@ fn finish(ctx: &SockAddrContext, outcome: Result<(), Refusal>) -> i32 {
     REFUSE
 }
 
-/// The frontend a socket call is about. A NodePort also answers where the call names no address at
-/// all, which the kernel takes for the loopback.
+/// Who a socket call is for. A NodePort also answers where the call names no address at all, which
+/// the kernel takes for the loopback.
 #[inline(always)]
-fn frontend(address: Address, port: Be16, protocol: u8) -> Option<Frontend> {
+fn there(address: Address, port: Be16, protocol: u8) -> There {
     const ANY_V4: Address = Address::from_v4(Be32::ZERO);
     const LOOPBACK_V4: Address = Address::from_v4(Be32::new(0x7f00_0001));
     const ANY_V6: Address = Address([Be32::ZERO; 4]);
@@ -63,13 +63,13 @@ fn frontend(address: Address, port: Be16, protocol: u8) -> Option<Frontend> {
     } else {
         address
     };
-    service::frontend_of_either(address, port, protocol)
+    service::called(address, port, protocol)
 }
 
-/// What becomes of a call that no frontend answers.
+/// What becomes of a call to a VIP's port that no frontend answers at.
 #[inline(always)]
-fn nobody(address: Address) -> Result<(), Refusal> {
-    if service::is_unused_cluster_ip(address) { Err(Refusal::UnusedPort) } else { Ok(()) }
+fn nobody(vip: u32) -> Result<(), Refusal> {
+    if service::refuses_inside(vip) { Err(Refusal::UnusedPort) } else { Ok(()) }
 }
 
 /// Applies what the service asks of a process on this node, and chooses a backend.

@@ -12,15 +12,22 @@ use lb_ebpf::verdict::Refusal;
 
 use super::{
     address::{self, HookFamily, Inet, Inet6},
-    finish, frontend, nobody, pick,
+    finish, nobody, pick, there,
 };
-use crate::{count::count, helper, lookup, maps::UDP_PEERS, service};
+use crate::{
+    count::count,
+    helper, lookup,
+    maps::UDP_PEERS,
+    service::{self, There},
+};
 
 #[inline(always)]
 fn sendmsg<H: HookFamily>(ctx: &SockAddrContext) -> Result<(), Refusal> {
     let (asked, asked_port) = (H::address(ctx), address::port(ctx));
-    let Some(frontend) = frontend(asked, asked_port, address::protocol(ctx)) else {
-        return nobody(asked);
+    let frontend = match there(asked, asked_port, address::protocol(ctx)) {
+        There::Frontend(frontend) => frontend,
+        There::UnusedPort(vip) => return nobody(vip),
+        There::Stranger => return Ok(()),
     };
     let cookie = helper::socket_cookie(ctx);
     let there = key(cookie, asked, asked_port, side::FRONTEND);
