@@ -11,7 +11,7 @@ use rtnetlink::{
     packet_route::{
         address::{AddressAttribute, AddressFlags, CacheInfo},
         link::{BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkInfo, State},
-        route::{RouteAttribute, RouteMessage, RouteMetric, RouteType},
+        route::{RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType},
     },
 };
 use tokio::runtime::Builder;
@@ -227,10 +227,12 @@ impl Links {
         request.execute().await.during("add route", format_args!("{to}, {kind:?}"))
     }
 
-    /// Removes the route to a network.
+    /// Removes the route to a network, whoever made it.
     pub async fn unroute(&self, to: IpNet) -> Result<()> {
         let mut message = route(to, None)?;
         message.header.kind = RouteType::Unspec;
+        message.header.scope = RouteScope::NoWhere;
+        message.header.protocol = RouteProtocol::Unspec;
         self.handle.route().del(message).execute().await.during("remove route", to)
     }
 }

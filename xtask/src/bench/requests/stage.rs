@@ -1,6 +1,7 @@
 //! A cluster of its own for each who is measured, all alike: two nodes, a pod that calls and one that
-//! answers on the first, one that answers on the second, and a client outside. Only what carries the
-//! calls differs, so nobody's packets meet another's rules or programs.
+//! answers on the first, one that answers on the second, and a client outside. Pods have a device each
+//! on the node, which routes to them. Only what carries the calls differs, so nobody's packets meet
+//! another's rules or programs.
 
 use std::{
     collections::BTreeSet,
@@ -108,6 +109,7 @@ impl Stage {
         let mut servers = Vec::new();
         for (node, pod) in [("node1", "caller"), ("node1", "near"), ("node2", "far")] {
             cluster.add_pod(node, pod)?;
+            cluster.set_apart(pod)?;
             servers.push(cluster.respond(pod, &SERVED)?);
         }
         if who == Who::Direct {

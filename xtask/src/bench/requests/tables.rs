@@ -122,6 +122,7 @@ fn connections(found: &[Found], way: Way, family: Family, extent: &Extent) -> Me
         "nftables' second node keeps the ten services it began with: lookups there do not depend \
          on their number"
             .to_owned(),
+        "each pod has a device of its own, by which its node routes to it".to_owned(),
         "packets between namespaces have partial checksums, so XDP leaves them to tc".to_owned(),
     ];
     (Section { title, notes, rows, plots: vec![plot] }, budgets)

@@ -266,6 +266,34 @@ pub(super) fn pod(run: &RunName, kind: Kind, node: &Node, name: &str, host: u8) 
     Ok(Pod { machine: Machine { name: name.into(), cgroup, netns, addresses }, near })
 }
 
+/// Takes a pod off its node's bridge.
+pub(super) fn set_apart(kind: Kind, node: &Node, pod: &Pod) -> Result<()> {
+    let (near, own) = (&pod.near, &pod.machine.addresses);
+    let gateway = addresses::pods(node.number, BRIDGE);
+    node.machine.netns.links(async |links| {
+        links.release(near).await?;
+        for gateway in gateway.addresses(kind.families) {
+            // Neighbour discovery answers only for addresses of the device that is asked.
+            if gateway.is_ipv6() {
+                links.address(near, gateway.into()).await?;
+            }
+        }
+        for own in own {
+            links.direct_route((*own).into(), near).await?;
+        }
+        Ok(())
+    })?;
+    pod.machine.netns.links(async |links| {
+        for gateway in gateway.addresses(kind.families) {
+            links.direct_route(gateway.into(), DEVICE).await?;
+        }
+        for network in gateway.networks().of(kind.families) {
+            links.unroute(network).await?;
+        }
+        Ok(())
+    })
+}
+
 /// Brings up a place's device with its addresses and the way to everywhere else.
 fn set_up(netns: &Netns, kind: Kind, own: &[IpNet], gateway: addresses::Pair) -> Result<()> {
     netns.links(async |links| {

@@ -118,6 +118,13 @@ impl Cluster {
         Err(unknown(name))
     }
 
+    /// Takes a pod off its node's bridge: from now on the node routes to it by its own device, and it
+    /// to everybody by the node, as many network plugins have it.
+    pub fn set_apart(&self, name: &str) -> Result<()> {
+        let (node, pod) = self.pod(name)?;
+        build::set_apart(self.kind, node, pod)
+    }
+
     /// Where the processes of `client`, `control`, a node or a pod live.
     pub fn place(&self, name: &str) -> Result<Place> {
         self.machine(name).map(Machine::place)
@@ -280,6 +287,12 @@ impl Cluster {
 
     fn machine(&self, name: &str) -> Result<&Machine> {
         self.machines().find(|machine| machine.name == name).ok_or_else(|| unknown(name))
+    }
+
+    fn pod(&self, name: &str) -> Result<(&Node, &Pod)> {
+        let pods = self.nodes.iter().flat_map(|node| node.pods.iter().map(move |pod| (node, pod)));
+        let mut named = pods.filter(|(_, pod)| pod.machine.name == name);
+        named.next().ok_or_else(|| unknown(name))
     }
 
     fn node(&self, name: &str) -> Result<&Node> {

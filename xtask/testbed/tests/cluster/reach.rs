@@ -68,6 +68,22 @@ fn over_both() {
 }
 
 #[test]
+fn pods_set_apart() {
+    let mut cluster = two_nodes(Families::Both);
+    cluster.add_pod("node1", "c").expect("pod c");
+    let servers = ["a", "b", "c", "node2"];
+    let _servers = servers.map(|name| cluster.serve(name, &[PORT], &[PORT]).expect("a server"));
+    for name in ["a", "c"] {
+        cluster.set_apart(name).expect("a pod with a device of its own");
+    }
+    for (from, to) in
+        [("a", "c"), ("c", "a"), ("a", "b"), ("b", "a"), ("client", "a"), ("a", "node2")]
+    {
+        check(&cluster, from, to);
+    }
+}
+
+#[test]
 fn a_node_calls_its_own_pods_from_its_bridge() {
     let cluster = two_nodes(Families::Both);
     let _server = cluster.serve("a", &[PORT], &[]).expect("a server");
