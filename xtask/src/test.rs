@@ -61,11 +61,12 @@ enum Choice {
     Packets,
     Sockets,
     Netns,
+    /// The four above
     All,
-    /// Beside the ladder: whole agents on a real API server
+    /// Not part of all: whole agents on a real API server
     ApiServer,
-    /// Beside the ladder, takes minutes and downloads a kernel: program loads and SCTP sockets in an
-    /// emulator
+    /// Not part of all, as it takes minutes and downloads a kernel: program loads and SCTP sockets
+    /// under other kernels, in an emulator
     Kernels,
 }
 

@@ -5,9 +5,9 @@
 use anyhow::{Context as _, Result, bail};
 use lb_testbed::guest;
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -24,8 +24,10 @@ const ACCELERATORS: [Accelerator; 2] = [
 ];
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
-const MEBIBYTES: &str = "3072";
-const CONSOLE_LINES_SHOWN: usize = 25;
+const MEBIBYTES: &str = "2048";
+/// Beside the file of the machine's memory: what its kernel, and what the emulator has to say.
+const LOGS: [&str; 2] = ["console.log", "emulator.log"];
+const LOG_LINES_SHOWN: usize = 20;
 
 struct Accelerator {
     name: &'static str,
@@ -65,20 +67,21 @@ impl Machine<'_> {
             match self.boot(accelerator, read)? {
                 End::Off => return Ok(()),
                 End::Silent => println!("  it does not come up by {}", accelerator.name),
-                End::Late => bail!("not done after {} s{}", LIMIT.as_secs(), self.console()),
+                End::Late => bail!("not done after {} s", LIMIT.as_secs()),
             }
         }
-        bail!("it does not come up{}", self.console())
+        bail!("it does not come up")
     }
 
     fn boot(&self, accelerator: &Accelerator, read: &mut impl FnMut(&str)) -> Result<End> {
-        let mut child = self.command(accelerator).spawn().context(EMULATOR)?;
+        let mut child = self.command(accelerator)?.spawn().context(EMULATOR)?;
         let lines = lines(&mut child)?;
         let begun = Instant::now();
         let mut spoken = false;
         let end = loop {
             let limit = if spoken { LIMIT } else { accelerator.first_word };
-            match lines.recv_timeout(limit.saturating_sub(begun.elapsed())) {
+            let left = limit.checked_sub(begun.elapsed());
+            match left.map_or(Err(RecvTimeoutError::Timeout), |left| lines.recv_timeout(left)) {
                 Ok(line) => {
                     spoken = true;
                     read(&line);
@@ -95,7 +98,8 @@ impl Machine<'_> {
         Ok(end)
     }
 
-    fn command(&self, accelerator: &Accelerator) -> Command {
+    fn command(&self, accelerator: &Accelerator) -> Result<Command> {
+        let [console, emulator] = self.logs();
         let init = self.init.display();
         let mut command = Command::new(EMULATOR);
         command.args(["-accel", accelerator.name, "-m", MEBIBYTES, "-smp", "2"]);
@@ -107,24 +111,29 @@ impl Machine<'_> {
             "console=ttyS0 panic=-1 oops=panic quiet rdinit={init} -- {}",
             guest::VERB
         ));
-        command.args(["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none"]);
-        command.arg("-serial").arg(format!("file:{}", self.log().display()));
+        command.args(["-nodefaults", "-display", "none", "-no-reboot"]);
+        command.arg("-serial").arg(format!("file:{}", console.display()));
         command.args(["-serial", "stdio"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        command
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(emulator)?);
+        Ok(command)
     }
 
-    fn log(&self) -> std::path::PathBuf {
-        self.memory.with_file_name("console.log")
+    fn logs(&self) -> [PathBuf; 2] {
+        LOGS.map(|name| self.memory.with_file_name(name))
     }
 
-    /// The end of what the kernel itself has said.
-    fn console(&self) -> String {
-        let bytes = fs::read(self.log()).unwrap_or_default();
-        let said = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-        let tail = &lines[lines.len().saturating_sub(CONSOLE_LINES_SHOWN)..];
-        tail.iter().map(|line| format!("\n    {}", line.trim_end())).collect()
+    /// The end of what the kernel and the emulator have said, for people.
+    pub fn last_words(&self) -> String {
+        let mut words = String::new();
+        for log in self.logs() {
+            let bytes = fs::read(log).unwrap_or_default();
+            let said = String::from_utf8_lossy(&bytes);
+            let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+            for line in &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..] {
+                words = words + "\n    " + line.trim_end();
+            }
+        }
+        words
     }
 }
 

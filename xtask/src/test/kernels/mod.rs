@@ -15,7 +15,7 @@ mod report;
 use super::{PRIVILEGED_TESTS, SCTP_TESTS, Tally};
 use crate::{artifacts::Artifacts, command, workspace};
 use anyhow::{Context as _, Result, bail};
-use lb_testbed::guest::Plan;
+use lb_testbed::guest::{PLAN, Plan, Word};
 use report::{Expected, Report};
 use std::{
     fs,
@@ -111,16 +111,24 @@ fn boot(
         inside.push(place);
     }
     let plan = Plan { modules: inside, programs: programs.iter().map(Program::command).collect() };
-    image.file(Path::new(lb_testbed::guest::PLAN), serde_json::to_vec(&plan)?);
+    image.file(Path::new(PLAN), serde_json::to_vec(&plan)?);
     let memory = folder().join("initramfs.cpio");
     fs::write(&memory, image.archive()?).with_context(|| memory.display().to_string())?;
     let [_, init] = started;
     let machine = machine::Machine { kernel: &kernel.image, memory: &memory, init };
     let mut read = |line: &str| {
-        println!("  {line}");
         report.read(line);
+        if let Some(Word::Up(release)) = Word::of(line) {
+            println!("  Linux {release} is up");
+        } else if Word::of(line).is_none() && !line.is_empty() {
+            println!("  {line}");
+        }
     };
-    machine.run(&mut read)
+    let ended = machine.run(&mut read);
+    if ended.is_err() || !report.is_done() {
+        println!("what its kernel said last:{}", machine.last_words());
+    }
+    ended
 }
 
 /// What is kept between runs: packages, unpacked and as they came.

@@ -49,6 +49,11 @@ impl Report {
         }
     }
 
+    /// Whether the machine says that it has done all it was to do.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
     /// All tests so far.
     pub fn total(&self) -> Tally {
         let mut total = self.running;
