@@ -276,13 +276,14 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{PRIVILEGED, workspace};
+    use super::{PRIVILEGED, kernels, workspace};
     use std::fs;
 
-    /// Names of the test targets that a manifest builds only on request.
-    fn on_request(manifest: &str) -> impl Iterator<Item = &str> {
+    /// Names of the test targets that a manifest builds only with a feature.
+    fn on_request<'a>(manifest: &'a str, feature: &str) -> impl Iterator<Item = &'a str> {
+        let feature = format!("\"{feature}\"");
         let targets = manifest.split("[[test]]").skip(1);
-        targets.filter(|target| target.contains("\"privileged\"")).filter_map(|target| {
+        targets.filter(move |target| target.contains(&feature)).filter_map(|target| {
             let line = target.lines().find_map(|line| line.strip_prefix("name = "));
             line.map(|name| name.trim_matches('"'))
         })
@@ -292,11 +293,20 @@ mod tests {
     fn every_privileged_target_stands_on_a_rung() {
         for folder in ["lb-userspace", "xtask/testbed"] {
             let manifest = workspace::root().join(folder).join("Cargo.toml");
-            for name in on_request(&fs::read_to_string(manifest).unwrap()) {
+            for name in on_request(&fs::read_to_string(manifest).unwrap(), "privileged") {
                 let mut targets = PRIVILEGED.iter().flat_map(|rung| rung.targets);
                 let stands = targets.any(|target| target.folder == folder && target.name == name);
                 assert!(stands, "{folder}: nobody would run the test target {name}");
             }
+        }
+    }
+
+    #[test]
+    fn what_needs_sctp_runs_where_it_is() {
+        let manifest = workspace::root().join("lb-userspace/Cargo.toml");
+        for name in on_request(&fs::read_to_string(manifest).unwrap(), "sctp") {
+            let stands = kernels::PROGRAMS.iter().any(|(target, _)| *target == name);
+            assert!(stands, "nobody would run the test target {name}");
         }
     }
 }

@@ -106,7 +106,7 @@ pub fn unpack(package: &Path) -> Result<Kernel> {
         fs::rename(&partly, &place)?;
     }
     let image = only(&place.join("boot"), "vmlinuz-")?;
-    // Debian is about to leave the upper of these folders.
+    // As Debian 12 has it, and 13.
     let modules = ["lib/modules", "usr/lib/modules"].map(|folder| place.join(folder));
     let modules = modules.iter().find(|folder| folder.is_dir()).context("it has no modules")?;
     Ok(Kernel { image, modules: only(modules, "")? })

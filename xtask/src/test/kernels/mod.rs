@@ -25,7 +25,7 @@ use std::{
 };
 
 /// Test targets of the agent, with what picks among their tests.
-const PROGRAMS: [(&str, &[&str]); 2] = [("tables", &["programs::"]), ("associations", &[])];
+pub const PROGRAMS: [(&str, &[&str]); 2] = [("tables", &["programs::"]), ("associations", &[])];
 /// Programs that these start; the second is the machine's first process besides.
 const SLUICE: &str = "sluice";
 const TESTBED: &str = "lb-testbed";
