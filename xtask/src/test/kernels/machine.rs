@@ -100,6 +100,8 @@ impl Machine<'_> {
 
     fn command(&self, accelerator: &Accelerator) -> Result<Command> {
         let [console, emulator] = self.logs();
+        // What an earlier machine said is no word of this one.
+        File::create(&console)?;
         let init = self.init.display();
         let mut command = Command::new(EMULATOR);
         command.args(["-accel", accelerator.name, "-m", MEBIBYTES, "-smp", "2"]);
