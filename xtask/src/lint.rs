@@ -2,7 +2,7 @@
 
 use crate::{
     build_ebpf, command, setup,
-    test::{API_SERVER_TESTS, PRIVILEGED_TESTS},
+    test::{API_SERVER_TESTS, PRIVILEGED_TESTS, SCTP_TESTS},
 };
 use anyhow::Result;
 
@@ -35,6 +35,8 @@ pub fn run() -> Result<()> {
 fn host(targets: &[&str], lints: &[&str]) -> Result<()> {
     let mut clippy = command::cargo();
     clippy.args(["clippy", "--locked", "--workspace"]).args(targets);
-    clippy.args(["--features", PRIVILEGED_TESTS, "--features", API_SERVER_TESTS]);
+    for features in [PRIVILEGED_TESTS, API_SERVER_TESTS, SCTP_TESTS] {
+        clippy.args(["--features", features]);
+    }
     command::run(clippy.args(["--", "-D", "warnings"]).args(lints))
 }

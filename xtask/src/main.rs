@@ -1,5 +1,6 @@
 //! Every command that a person or CI runs: `cargo xtask <verb>`, one file a verb.
 
+mod artifacts;
 mod bench;
 mod build_ebpf;
 mod ci;
@@ -49,7 +50,7 @@ enum Verb {
     Image(image::Args),
     /// Measure it beside what it is held against
     Bench(bench::Args),
-    /// Run the tests: unit, packets, sockets, netns
+    /// Run the tests: unit, packets, sockets, netns; api-server and kernels on request
     Test(test::Args),
     /// Check formatting and lints
     Lint,

@@ -7,8 +7,12 @@
 //! | sockets | real sockets in a private cgroup | |
 //! | netns | the testbed itself, devices, real tables and hooks, whole agents, also on an API server that fails | |
 //!
-//! A rung that lacks a right fails; it is never passed over. One more, `api-server`, stands beside
-//! the ladder, as few machines have what it needs: whole agents on a real API server.
+//! A rung that lacks a right fails; it is never passed over. Two more stand beside the ladder:
+//! `api-server`, as few machines have what it needs, whole agents on a real API server; and
+//! [`kernels`], as it takes minutes and downloads a kernel.
+
+mod kernels;
+mod tally;
 
 use crate::{command, kernel_object, rights, workspace};
 use anyhow::{Context as _, Result, bail};
@@ -18,12 +22,17 @@ use std::{
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
+use tally::Tally;
 
 /// Features without which cargo does not so much as build the tests above the first rung.
 pub const PRIVILEGED_TESTS: &str = "lb-userspace/privileged,lb-testbed/privileged";
 
 /// The feature of those that also need the programs of a real API server.
 pub const API_SERVER_TESTS: &str = "lb-userspace/k8slab";
+
+/// The feature of those that also need SCTP sockets.
+pub const SCTP_TESTS: &str = "lb-userspace/sctp";
+
 /// The setting with the folder of a real API server's programs, also for the tests themselves.
 const K8SLAB: &str = "SLUICE_K8SLAB";
 /// What such a folder holds.
@@ -38,6 +47,9 @@ pub struct Args {
     /// Folder with etcd and k8slab, for `api-server`
     #[arg(long, env = K8SLAB, value_name = "DIR")]
     k8slab: Option<PathBuf>,
+    /// Debian package of a kernel, for `kernels` [default: Debian's current one, by apt]
+    #[arg(long, value_name = "FILE.deb")]
+    kernel: Vec<PathBuf>,
     /// Measure instead, with release builds: latency of a change, memory, time to start
     #[arg(long)]
     measure: bool,
@@ -49,8 +61,13 @@ enum Choice {
     Packets,
     Sockets,
     Netns,
+    /// The four above
     All,
+    /// Not part of all: whole agents on a real API server
     ApiServer,
+    /// Not part of all, as it takes minutes and downloads a kernel: program loads and SCTP sockets
+    /// under other kernels, in an emulator
+    Kernels,
 }
 
 /// One rung above the unit tests.
@@ -96,15 +113,6 @@ struct Outcome {
     failure: Option<String>,
 }
 
-/// Tests counted from the lines in which each test program sums itself up.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    programs: u32,
-    passed: u32,
-    failed: u32,
-    ignored: u32,
-}
-
 /// The verb.
 pub fn run(args: &Args) -> Result<()> {
     kernel_object::prepare()?;
@@ -124,6 +132,9 @@ pub fn run(args: &Args) -> Result<()> {
     if args.rung == Choice::ApiServer {
         outcomes.push(climb("api-server", |tally| api_server(args, tally)));
     }
+    if args.rung == Choice::Kernels {
+        outcomes.push(climb("kernels", |tally| kernels::run(&args.kernel, tally)));
+    }
     println!();
     for outcome in &outcomes {
         println!("{}", outcome.line());
@@ -138,7 +149,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The whole ladder.
 pub fn run_all() -> Result<()> {
-    run(&Args { rung: Choice::All, k8slab: None, measure: false })
+    run(&Args { rung: Choice::All, k8slab: None, kernel: Vec::new(), measure: false })
 }
 
 fn climb(name: &'static str, rung: impl FnOnce(&mut Tally) -> Result<()>) -> Outcome {
@@ -247,22 +258,6 @@ impl Rung {
     }
 }
 
-impl Tally {
-    fn count(&mut self, line: &str) {
-        let Some(sums) = line.strip_prefix("test result: ") else { return };
-        let sum = |label: &str| -> u32 {
-            let part = sums.split([';', '.']).map(str::trim).find_map(|part| {
-                part.strip_suffix(label).map(|number| number.trim().parse().unwrap_or(0))
-            });
-            part.unwrap_or(0)
-        };
-        self.programs += 1;
-        self.passed += sum("passed");
-        self.failed += sum("failed");
-        self.ignored += sum("ignored");
-    }
-}
-
 impl Outcome {
     fn line(&self) -> String {
         let Tally { programs, passed, failed, ignored } = self.tally;
@@ -281,13 +276,14 @@ impl Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{PRIVILEGED, Tally, workspace};
+    use super::{PRIVILEGED, kernels, workspace};
     use std::fs;
 
-    /// Names of the test targets that a manifest builds only on request.
-    fn on_request(manifest: &str) -> impl Iterator<Item = &str> {
+    /// Names of the test targets that a manifest builds only with a feature.
+    fn on_request<'a>(manifest: &'a str, feature: &str) -> impl Iterator<Item = &'a str> {
+        let feature = format!("\"{feature}\"");
         let targets = manifest.split("[[test]]").skip(1);
-        targets.filter(|target| target.contains("\"privileged\"")).filter_map(|target| {
+        targets.filter(move |target| target.contains(&feature)).filter_map(|target| {
             let line = target.lines().find_map(|line| line.strip_prefix("name = "));
             line.map(|name| name.trim_matches('"'))
         })
@@ -297,7 +293,7 @@ mod tests {
     fn every_privileged_target_stands_on_a_rung() {
         for folder in ["lb-userspace", "xtask/testbed"] {
             let manifest = workspace::root().join(folder).join("Cargo.toml");
-            for name in on_request(&fs::read_to_string(manifest).unwrap()) {
+            for name in on_request(&fs::read_to_string(manifest).unwrap(), "privileged") {
                 let mut targets = PRIVILEGED.iter().flat_map(|rung| rung.targets);
                 let stands = targets.any(|target| target.folder == folder && target.name == name);
                 assert!(stands, "{folder}: nobody would run the test target {name}");
@@ -305,22 +301,12 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check(output: &str, expected: [u32; 4]) {
-        let mut tally = Tally::default();
-        output.lines().for_each(|line| tally.count(line));
-        let [programs, passed, failed, ignored] = expected;
-        assert_eq!(tally, Tally { programs, passed, failed, ignored });
-    }
-
     #[test]
-    fn tests_are_counted_over_all_programs() {
-        check("running 3 tests\ntest a ... ok\n", [0, 0, 0, 0]);
-        check(
-            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; \
-             finished in 0.00s\n\
-             test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
-            [2, 15, 2, 1],
-        );
+    fn what_needs_sctp_runs_where_it_is() {
+        let manifest = workspace::root().join("lb-userspace/Cargo.toml");
+        for name in on_request(&fs::read_to_string(manifest).unwrap(), "sctp") {
+            let stands = kernels::PROGRAMS.iter().any(|(target, _)| *target == name);
+            assert!(stands, "nobody would run the test target {name}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! endpoint on another node.
 //!
 //! Needs what the tests of whole agents need, and a kernel with SCTP sockets, which few have loaded:
-//! with the feature `sctp`, `--test associations`.
+//! `cargo xtask test kernels` brings one.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -8,6 +8,7 @@
 mod content;
 mod hooks;
 mod life;
+mod programs;
 mod room;
 mod severed;
 mod tampering;

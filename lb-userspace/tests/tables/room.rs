@@ -32,13 +32,14 @@ impl Room {
     }
 
     pub fn load(&self, sizes: Sizes) -> Programs {
-        let settings = Settings {
-            sizes,
-            flags: 0,
-            node_ports: (30_000, 32_767),
-            snat_ports: (10_000, 29_999),
-        };
-        Programs::load(OBJECT, &settings, &self.pins).unwrap()
+        self.load_with(OBJECT, 0, sizes)
+    }
+
+    /// The programs of an object, with flags of [`lb_common::settings::flags`].
+    pub fn load_with(&self, object: &[u8], flags: u32, sizes: Sizes) -> Programs {
+        let settings =
+            Settings { sizes, flags, node_ports: (30_000, 32_767), snat_ports: (10_000, 29_999) };
+        Programs::load(object, &settings, &self.pins).unwrap()
     }
 
     pub fn tables(&self, batch: bool) -> KernelTables {

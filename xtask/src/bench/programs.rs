@@ -5,11 +5,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use lb_testbed::Launcher;
 use serde::de::DeserializeOwned;
 
-use crate::{command, kernel_object};
+use crate::{artifacts::Artifacts, command, kernel_object};
 
 /// The measurements inside the agent's crate.
 const MEASURE: &str = "measure";
@@ -31,20 +31,11 @@ impl Programs {
         cargo.args(["build", "--release", "--locked", "--package", "lb-userspace"]);
         cargo.args(["--package", "lb-testbed", "--bin", "sluice", "--bin", "lb-testbed"]);
         cargo.args(["--bench", MEASURE, "--features", "lb-userspace/privileged"]);
-        cargo.arg("--message-format=json-render-diagnostics");
-        let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-        if !output.status.success() {
-            bail!("{} failed ({})", command::shown(&cargo), output.status);
-        }
-        let said = String::from_utf8(output.stdout).context("what cargo said")?;
-        let find = |name| {
-            let found = said.lines().find_map(|line| executable(line, name));
-            found.with_context(|| format!("cargo has not said where it put {name}"))
-        };
+        let built = Artifacts::build(&mut cargo)?;
         Ok(Self {
-            sluice: find("sluice")?,
-            workers: Launcher::new(find("lb-testbed")?),
-            measure: find(MEASURE)?,
+            sluice: built.find("sluice")?,
+            workers: Launcher::new(built.find("lb-testbed")?),
+            measure: built.find(MEASURE)?,
         })
     }
 
@@ -62,35 +53,5 @@ impl Programs {
             lb_testbed::sweep()?;
         }
         Ok(serde_json::from_str(&found?)?)
-    }
-}
-
-/// The path in one of cargo's lines, if it is about the executable of this name.
-fn executable(line: &str, name: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(line).ok()?;
-    let path = message.get("executable")?.as_str()?;
-    (message.pointer("/target/name")? == name).then(|| path.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::executable;
-
-    #[test]
-    fn an_executable_is_found_by_its_name() {
-        let line = |name: &str, path: &str| {
-            format!(
-                "{{\"reason\":\"compiler-artifact\",\"target\":{{\"name\":\"{name}\"}},\
-                 \"executable\":{path}}}"
-            )
-        };
-        for (line, expected) in [
-            (line("sluice", "\"a/sluice\""), Some("a/sluice".into())),
-            (line("sluice", "null"), None),
-            (line("other", "\"a/other\""), None),
-            ("{\"reason\":\"build-finished\",\"success\":true}".to_owned(), None),
-        ] {
-            assert_eq!(executable(&line, "sluice"), expected, "{line}");
-        }
     }
 }

@@ -32,6 +32,7 @@ mod enter;
 mod error;
 mod ethtool;
 pub mod firewall;
+pub mod guest;
 mod links;
 mod netlink;
 mod netns;
