@@ -7,6 +7,7 @@
 
 mod compare;
 mod frames;
+mod limits;
 mod machine;
 mod manifests;
 mod memory;
@@ -168,6 +169,8 @@ fn measure_all(report: &mut Report, args: &Args, programs: &Programs) -> Result<
         interrupt.check()?;
     }
     if wanted(Only::Scale) {
+        report.add(limits::measure(programs, quick)?);
+        interrupt.check()?;
         report.add_all(scale::measure(programs, quick, &interrupt)?);
     }
     if wanted(Only::Upgrades) {
