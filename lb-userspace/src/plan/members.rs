@@ -135,7 +135,7 @@ pub(super) fn run(
     }
     let place = if list.is_hashed() {
         let size = slots::table_size(shares.len());
-        let place = if shares.is_empty() { None } else { draft.table_slots(size) };
+        let place = if shares.is_empty() { None } else { draft.table_slots(size, run.length()) };
         if place.is_none() {
             new.iter_mut().for_each(|member| member.hashed &= !list.flag());
         }

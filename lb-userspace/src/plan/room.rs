@@ -51,6 +51,15 @@ impl Room {
         }
     }
 
+    /// Slots that are kept for lists: one for each backend there may still be, and for one in eight
+    /// of all another, as a new list stands beside the old one for a while. Of a table of slots
+    /// that is small beside that of backends, half.
+    fn slots_for_lists(&self) -> u32 {
+        let backends = self.backends.capacity();
+        let wanted = backends - self.backends.used() + backends / 8;
+        wanted.min(self.slots.capacity() / 2)
+    }
+
     /// Takes note of the generation a row of `BACKENDS` has in the table.
     pub(super) fn set_generation(&mut self, index: u32, generation: u32) {
         let index = index as usize;
@@ -136,9 +145,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A stretch of `SLOTS` for a hash table, which a service can do without.
-    pub(super) fn table_slots(&mut self, length: u32) -> Option<Extent> {
-        self.slots(length).map_err(|full| self.outcome.unhashed = Some(full)).ok()
+    /// A stretch of `SLOTS` for a hash table, which a service can do without, in the place of one
+    /// that had so many. It must leave room for lists, without which a service is not there at all.
+    pub(super) fn table_slots(&mut self, length: u32, replaced: u32) -> Option<Extent> {
+        let size = self.room.slots.capacity();
+        let left = (size - self.room.slots.used() + replaced).checked_sub(length);
+        let found = match left {
+            Some(left) if left >= self.room.slots_for_lists() => self.slots(length),
+            _ => Err(Full { table: names::SLOTS, size }),
+        };
+        found.map_err(|full| self.outcome.unhashed = Some(full)).ok()
     }
 
     pub(super) fn push(&mut self, phase: Phase, op: Op) {
