@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Result, bail, ensure};
 use lb_testbed::{Cluster, Families, Launcher};
-use lb_userspace::kernel::{Pins, Sizes};
+use lb_userspace::{
+    kernel::{Pins, Sizes},
+    model::Picture,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -46,6 +49,7 @@ type Limit = (String, u32);
 /// Beyond it nobody has a cluster, and whatever had no limit until then is said to have none.
 const MOST: u32 = 1 << 22;
 const FIRST: u32 = 1 << 12;
+const CHANGES: usize = 40;
 
 /// The verb.
 pub fn measure(args: &Args) -> Result<Value> {
@@ -59,17 +63,20 @@ pub fn measure(args: &Args) -> Result<Value> {
     for way in default_tables().into_iter().chain(larger) {
         pins.prepare()?;
         let (mut sync, _) = Loop::new(&pins, way.sizes)?;
-        let limits = match way.growth {
+        let (limits, changes) = match way.growth {
             Growth::Services => services(&mut sync, &way.looks)?,
-            Growth::Endpoints => endpoints(&mut sync, way.looks)?,
+            Growth::Endpoints => (endpoints(&mut sync, way.looks)?, Vec::new()),
         };
         sync.audit()?;
         std::fs::remove_dir_all(pins.root())?;
-        for (reason, fitted) in limits {
-            found.push(json!({ "what": way.what, "fitted": fitted, "reason": reason }));
-        }
+        let limit = |(reason, fitted)| json!({ "fitted": fitted, "reason": reason });
+        found.push(json!({
+            "what": way.what,
+            "limits": limits.into_iter().map(limit).collect::<Vec<_>>(),
+            "changes": changes,
+        }));
     }
-    Ok(json!({ "limits": found }))
+    Ok(json!({ "ways": found }))
 }
 
 fn default_tables() -> Vec<Way> {
@@ -120,12 +127,14 @@ fn larger_tables() -> Vec<Way> {
     ]
 }
 
-/// In the order in which they are met; the last leaves services out.
-fn services(sync: &mut Loop, looks: &Looks) -> Result<Vec<Limit>> {
+/// In the order in which they are met; the last leaves services out. And what changes of one
+/// endpoint take then, while others wait for room, in nanoseconds.
+fn services(sync: &mut Loop, looks: &Looks) -> Result<(Vec<Limit>, Vec<u128>)> {
     let mut limits: Vec<Limit> = Vec::new();
     let mut count = FIRST;
     while count <= MOST {
-        sync.take(Arc::new(population::picture(count, looks)))?;
+        let picture = population::picture(count, looks);
+        sync.take(Arc::new(picture.clone()))?;
         let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
         for refused in sync.refused() {
             *reasons.entry(refused.reason.clone()).or_default() += 1;
@@ -138,11 +147,27 @@ fn services(sync: &mut Loop, looks: &Looks) -> Result<Vec<Limit>> {
         new.sort_by_key(|(_, fitted)| *fitted);
         limits.extend(new);
         if sync.rows() < count * looks.families().len() as u32 {
-            return Ok(limits);
+            return Ok((limits, change(sync, picture, looks)?));
         }
         count *= 2;
     }
     bail!("{MOST} services have met no limit")
+}
+
+/// Takes an endpoint from the first service and gives it back.
+fn change(sync: &mut Loop, mut picture: Picture, looks: &Looks) -> Result<Vec<u128>> {
+    let mut times = Vec::new();
+    for back in [0, 1].repeat(CHANGES / 2) {
+        let all = looks.numbers(0);
+        let slices: Vec<_> = looks
+            .families()
+            .iter()
+            .map(|family| Arc::new(looks.slice(0, *family, all.start..all.end - 1 + back)))
+            .collect();
+        picture.slices.insert(looks.name(0), slices.into());
+        times.push(sync.take(Arc::new(picture.clone()))?.total().as_nanos());
+    }
+    Ok(times)
 }
 
 /// The most that one service may have.

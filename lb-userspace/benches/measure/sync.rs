@@ -36,7 +36,8 @@ pub struct Pass {
 }
 
 impl Pass {
-    fn total(&self) -> Duration {
+    /// All of it.
+    pub fn total(&self) -> Duration {
         self.model + self.plan + self.write
     }
 

@@ -41,8 +41,8 @@ use self::{
 use crate::{interrupt::Interrupt, rights, workspace};
 
 const MIB: f64 = (1 << 20) as f64;
-/// An agent with very many services.
-const READY_WITHIN: Duration = Duration::from_secs(120);
+/// An agent with very many services, on a machine that has other work to do.
+const READY_WITHIN: Duration = Duration::from_secs(300);
 
 /// What a measurement gives: its table, and which of the budgets were held.
 type Measured = (Section, Vec<Budget>);

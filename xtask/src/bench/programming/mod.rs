@@ -10,7 +10,10 @@ mod inside;
 use anyhow::{Context as _, Result};
 use lb_testbed::{Cluster, Families};
 
-pub use self::inside::{Extent, Found, Table};
+pub use self::{
+    agent::processor_s,
+    inside::{Extent, Found, Table},
+};
 use super::{
     Measured,
     peers::Peer,
