@@ -97,7 +97,9 @@ pub(super) fn place(
         let kept = old.next_if(|member| member.key().cmp(&key(backend)) == Ordering::Equal);
         members.push(match kept {
             Some(member) => keep(draft, member, backend, forget),
-            None => join(draft, service, port.id.protocol, backend)?,
+            // Who finds no room is withdrawn, and then all of them are new.
+            None => join(draft, service, port.id.protocol, backend)
+                .map_err(|full| Full { length: wanted.len() as u32, ..full })?,
         });
     }
     old.for_each(|gone| part(draft, Phase::Flags, port.id.protocol, gone));
@@ -146,7 +148,7 @@ pub(super) fn run(
         let backends = slots::list(&shares);
         let length = backends.len() as u32;
         if length > Run::LONGEST {
-            return Err(Full { table: "SLOTS (one run)", size: Run::LONGEST });
+            return Err(Full::new("SLOTS (one run)", Run::LONGEST, length));
         }
         Some((draft.slots(length)?, backends))
     };

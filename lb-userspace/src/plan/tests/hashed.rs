@@ -172,15 +172,17 @@ fn a_single_endpoint_needs_no_table() {
     bench.check(&one);
 }
 
+/// With a table of its own.
+fn service(name: &str, number: u16) -> PortBuilder {
+    port(name, "")
+        .node_port(30_000 + number)
+        .hashed("C")
+        .backend(&format!("10.1.{number}.1:80"), "C")
+        .backend(&format!("10.1.{number}.2:80"), "C")
+}
+
 #[test]
 fn a_table_that_finds_no_room_leaves_the_service_its_list_until_there_is_room() {
-    let service = |name: &str, number: u16| {
-        port(name, "")
-            .node_port(30_000 + number)
-            .hashed("C")
-            .backend(&format!("10.1.{number}.1:80"), "C")
-            .backend(&format!("10.1.{number}.2:80"), "C")
-    };
     let sizes = Capacities { backends: 64, slots: 1_000, ..Capacities::small() };
     let mut bench = Bench::new(sizes);
     let both = || wanted([service("a", 1), service("b", 2)]);
@@ -203,6 +205,22 @@ fn a_table_that_finds_no_room_leaves_the_service_its_list_until_there_is_room() 
     bench.settle();
     assert_eq!(bench.image.tables(), super::image::expected_tables(&wanted([service("b", 2)])));
     assert!(bench.rejections().is_empty());
+}
+
+#[test]
+fn a_few_slots_are_no_reason_to_try_a_table_again() {
+    let sizes = Capacities { backends: 64, slots: 1_000, ..Capacities::small() };
+    let mut bench = Bench::new(sizes);
+    let plain = |second| {
+        let port = port("c", "").cluster_ip("10.96.0.3", 80).backend("10.1.3.1:80", "C");
+        port.backend("10.1.3.2:80", second)
+    };
+    bench.plan(wanted([service("a", 1), service("b", 2), plain("C")]));
+    bench.settle();
+    assert_eq!(bench.rejections().len(), 1);
+    bench.plan(wanted([plain("")]));
+    bench.image.end_grace_period();
+    assert!(!bench.planner.release(std::mem::take(&mut bench.retired)));
 }
 
 #[test]
