@@ -90,10 +90,12 @@ pub fn raise(args: &Args, most: u32) -> Result<(Stage, Vec<Case>)> {
         who.push((peer, node));
     }
     let mut cases = Vec::new();
-    for (who, node) in who {
+    for (number, (who, node)) in (0u8..).zip(who) {
+        // The sink is none of them: the fourth is the first with others' rules.
+        let conntrack = if number + 1 < NODES { None } else { Some(conntrack()?) };
         for family in IpFamily::ALL {
             for place in Place::BOTH {
-                cases.push(case(&cluster, (who, node), place, family)?);
+                cases.push(Case { conntrack, ..case(&cluster, (who, node), place, family)? });
             }
         }
     }
@@ -114,7 +116,7 @@ fn case(
     let neighbour = ethernet(cluster.netns(node)?)?;
     let (who, node) = (who.to_owned(), node.to_owned());
     let (rates, shares) = Default::default();
-    Ok(Case { who, node, place, family, to, neighbour, rates, shares })
+    Ok(Case { who, node, place, family, conntrack: None, to, neighbour, rates, shares })
 }
 
 impl Stage {
@@ -174,6 +176,13 @@ fn ethernet(netns: &Netns) -> Result<[u8; 6]> {
     let mut of_device = all.iter().filter(|one| one.interface_name == DEVICE);
     let address = of_device.find_map(|one| one.address.as_ref()?.as_link_addr()?.addr());
     address.context("a device without Ethernet address")
+}
+
+/// How many flows the kernel remembers.
+fn conntrack() -> Result<u32> {
+    let path = "/proc/sys/net/netfilter/nf_conntrack_max";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(text.trim().parse()?)
 }
 
 /// How many packets a place's device has received.
