@@ -7,6 +7,7 @@
 mod baseline;
 mod calls;
 mod frames;
+mod limits;
 mod packets;
 mod population;
 mod programming;
@@ -60,6 +61,8 @@ enum Verb {
     Frames(frames::Args),
     /// What it takes to bring objects in memory into the kernel
     Programming(programming::Args),
+    /// How many services and endpoints fit
+    Limits(limits::Args),
 }
 
 fn main() -> Result<()> {
@@ -70,6 +73,7 @@ fn main() -> Result<()> {
         Verb::Call(args) => calls::one(&args)?,
         Verb::Frames(args) => frames::measure(&args)?,
         Verb::Programming(args) => programming::measure(&args)?,
+        Verb::Limits(args) => limits::measure(&args)?,
     };
     println!("{samples}");
     Ok(())

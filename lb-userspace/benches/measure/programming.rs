@@ -8,11 +8,14 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use lb_testbed::{Cluster, Families, Launcher};
-use lb_userspace::{kernel::Pins, model::Picture};
+use lb_userspace::{
+    kernel::Pins,
+    model::{IpFamily, Picture},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    population,
+    population::{self, Looks},
     sync::{self, Loop, Pass},
 };
 
@@ -43,7 +46,8 @@ pub fn measure(args: &Args) -> Result<Value> {
     let cluster =
         Cluster::builder(Launcher::beside_tests()?).families(Families::V4).nodes(1).build()?;
     let sizes = sync::sizes(args.services, args.endpoints);
-    let picture = Arc::new(population::picture(args.services, args.endpoints));
+    let looks = Looks::plain(args.endpoints);
+    let picture = Arc::new(population::picture(args.services, &looks));
     let pins = Pins::new(&cluster.pins("node1")?);
     let (mut creations, mut loads) = (Vec::new(), Vec::new());
     let (mut empty, mut full) = Default::default();
@@ -63,7 +67,7 @@ pub fn measure(args: &Args) -> Result<Value> {
         std::fs::remove_dir_all(pins.root()).context("removing the pins")?;
     }
     let mut sync = last.context("nothing was loaded")?;
-    let changes = change(&mut sync, picture, args)?;
+    let changes = change(&mut sync, picture, &looks, args)?;
     let audits: Vec<_> = (0..args.audits).map(|_| sync.audit()).collect::<Result<_>>()?;
     let (rows, entries): (Vec<_>, Vec<_>) = audits.into_iter().unzip();
     Ok(json!({
@@ -79,18 +83,18 @@ pub fn measure(args: &Args) -> Result<Value> {
 
 /// Takes an endpoint from one service after another, in no order that memory likes, and gives it
 /// back.
-fn change(sync: &mut Loop, picture: Arc<Picture>, args: &Args) -> Result<Vec<Pass>> {
+fn change(sync: &mut Loop, picture: Arc<Picture>, looks: &Looks, args: &Args) -> Result<Vec<Pass>> {
     /// Coprime to any round number of services.
     const STEP: u64 = 7_919;
     let mut passes = Vec::new();
     let mut now = picture;
     for number in 0..args.changes {
         let service = (u64::from(number / 2) * STEP % u64::from(args.services)) as u32;
-        let (first, end) = (service * args.endpoints, (service + 1) * args.endpoints);
+        let all = looks.numbers(service);
         let back = number % 2;
-        let slice = population::slice(service, first..end - (1 - back));
+        let slice = looks.slice(service, IpFamily::V4, all.start..all.end - (1 - back));
         let mut next = Picture::clone(&now);
-        next.slices.insert(population::name(service), [Arc::new(slice)].into());
+        next.slices.insert(looks.name(service), [Arc::new(slice)].into());
         now = Arc::new(next);
         let pass = sync.take(Arc::clone(&now))?;
         ensure!(pass.ops > 0, "a change that changed nothing");

@@ -12,7 +12,7 @@ use lb_common::{limits, settings::flags};
 use lb_userspace::{
     kernel::{MapSpec, OBJECT, Pins, Programs, Settings, Sizes, sys::Access},
     maps::{self, KernelTables, Tables as _},
-    model::{Model, Node, Picture, ServiceName},
+    model::{Model, Node, Picture, Rejection, ServiceName},
     plan::{Capacities, Plan, Planner},
 };
 use serde_json::{Value, json};
@@ -36,7 +36,8 @@ pub struct Pass {
 }
 
 impl Pass {
-    fn total(&self) -> Duration {
+    /// All of it.
+    pub fn total(&self) -> Duration {
         self.model + self.plan + self.write
     }
 
@@ -127,9 +128,18 @@ impl Loop {
 
     /// That all of so many services are in the tables.
     pub fn expect(&self, services: u32) -> Result<()> {
-        let usage = self.planner.usage();
-        ensure!(usage.services == services, "only {} services fitted", usage.services);
+        ensure!(self.rows() == services, "only {} services fitted", self.rows());
         Ok(())
+    }
+
+    /// How many rows of services are in the tables.
+    pub fn rows(&self) -> u32 {
+        self.planner.usage().services
+    }
+
+    /// What could not be had.
+    pub fn refused(&self) -> impl Iterator<Item = &Rejection> {
+        self.planner.rejections()
     }
 
     /// Compares the tables with what was applied. Answers how long the rows took, and then the

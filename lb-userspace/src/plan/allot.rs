@@ -98,6 +98,11 @@ impl Extents {
         self.used
     }
 
+    /// The longest free stretch.
+    pub(super) fn longest(&self) -> u32 {
+        self.by_length.last().map_or(0, |(length, _)| *length)
+    }
+
     pub(super) fn allocate(&mut self, length: u32) -> Option<Extent> {
         let &(found, offset) = self.by_length.range((length, 0)..).next()?;
         let taken = Extent { offset, length };

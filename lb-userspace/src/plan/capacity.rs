@@ -66,9 +66,18 @@ pub(super) struct Full {
     pub(super) table: &'static str,
     /// Its size.
     pub(super) size: u32,
+    /// Places it takes at least, in one piece where rows are not taken one by one.
+    pub(super) length: u32,
+    /// For a hash table, which leaves room for lists.
+    pub(super) hashed: bool,
 }
 
 impl Full {
+    /// Of a table that has no stretch of so many places, or no place at all.
+    pub(super) fn new(table: &'static str, size: u32, length: u32) -> Self {
+        Self { table, size, length, hashed: false }
+    }
+
     /// The table with its size, and the flag that sets it.
     fn table(self) -> String {
         let flag = match self.table {

@@ -203,7 +203,7 @@ impl Claims {
             let more = is.difference(&was).filter(|at| claimants(at) == 0).count();
             let less = was.difference(&is).filter(|at| claimants(at) == own(at)).count();
             if more > less && used as usize + more - less > self.capacity as usize {
-                return Err(Full { table, size: self.capacity });
+                return Err(Full::new(table, self.capacity, 1));
             }
         }
         Ok(())

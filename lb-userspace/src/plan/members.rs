@@ -97,7 +97,9 @@ pub(super) fn place(
         let kept = old.next_if(|member| member.key().cmp(&key(backend)) == Ordering::Equal);
         members.push(match kept {
             Some(member) => keep(draft, member, backend, forget),
-            None => join(draft, service, port.id.protocol, backend)?,
+            // Who finds no room is withdrawn, and then all of them are new.
+            None => join(draft, service, port.id.protocol, backend)
+                .map_err(|full| Full { length: wanted.len() as u32, ..full })?,
         });
     }
     old.for_each(|gone| part(draft, Phase::Flags, port.id.protocol, gone));
@@ -135,7 +137,7 @@ pub(super) fn run(
     }
     let place = if list.is_hashed() {
         let size = slots::table_size(shares.len());
-        let place = if shares.is_empty() { None } else { draft.table_slots(size) };
+        let place = if shares.is_empty() { None } else { draft.table_slots(size, run.length()) };
         if place.is_none() {
             new.iter_mut().for_each(|member| member.hashed &= !list.flag());
         }
@@ -146,7 +148,7 @@ pub(super) fn run(
         let backends = slots::list(&shares);
         let length = backends.len() as u32;
         if length > Run::LONGEST {
-            return Err(Full { table: "SLOTS (one run)", size: Run::LONGEST });
+            return Err(Full::new("SLOTS (one run)", Run::LONGEST, length));
         }
         Some((draft.slots(length)?, backends))
     };

@@ -1,7 +1,7 @@
 //! The planner: what was applied, and the way from there to what is wanted.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     net::SocketAddr,
 };
 
@@ -33,7 +33,7 @@ pub struct Planner {
     pub(super) datagram_backends: HashMap<SocketAddr, u32>,
     /// Services for which a table had no room, or none for their hash tables, as they were wanted
     /// last; and which table.
-    waiting: BTreeMap<ServiceName, (&'static str, Vec<ServicePort>)>,
+    waiting: BTreeMap<ServiceName, (Full, Vec<ServicePort>)>,
     /// Why Services, or parts of them, were left out, conflicts over frontends aside.
     refused: BTreeMap<ServiceName, Vec<Rejection>>,
     refused_changed: bool,
@@ -107,24 +107,15 @@ impl Planner {
             };
             round.push((name, ports));
         }
-        // Set aside, so that what is withdrawn by this plan waits for the next.
-        let waiting = std::mem::take(&mut self.waiting);
-        for (name, ports) in gone.into_iter().chain(changed) {
+        for (name, ports) in gone.into_iter().chain(changed).chain(new) {
             self.replace(name, ports, &mut work);
         }
-        // Where very many wait for one table, room in others is no reason to try them all again.
         let room_made = std::mem::take(&mut self.room_made);
-        for (name, (table, ports)) in waiting {
-            if room_made.contains(table) {
-                self.refused_changed |= self.refused.remove(&name).is_some();
-                new.push((name, ports));
-            } else {
-                self.waiting.insert(name, (table, ports));
-            }
+        if !room_made.is_empty() {
+            self.try_again(&room_made, &mut work);
         }
-        for (name, ports) in new {
-            self.replace(name, ports, &mut work);
-        }
+        // What was left out by this plan waits for the next.
+        self.waiting.extend(std::mem::take(&mut work.waiting));
 
         self.claims.settle(&mut work.steps);
         self.room.uncount_ranges(work.ranges_freed);
@@ -171,7 +162,28 @@ impl Planner {
         self.released.services.append(&mut retired.services);
         self.released.backends.append(&mut retired.backends);
         let mut waiting = self.waiting.values();
-        !self.released.is_empty() || waiting.any(|(table, _)| self.room_made.contains(table))
+        !self.released.is_empty() || waiting.any(|(full, _)| self.may_fit(full, &self.room_made))
+    }
+
+    /// Tries those that wait for one of these tables. Very many may, and there is room for few: who
+    /// would find as little as before is left waiting.
+    fn try_again(&mut self, room_made: &BTreeSet<&'static str>, work: &mut Work) {
+        let hopeful = self.waiting.iter().filter(|(_, (full, _))| self.may_fit(full, room_made));
+        let names: Vec<_> = hopeful.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let Entry::Occupied(waits) = self.waiting.entry(name) else { continue };
+            // Others may have taken it by now.
+            if !self.room.may_have(&waits.get().0) {
+                continue;
+            }
+            let (name, (_, ports)) = waits.remove_entry();
+            self.refused_changed |= self.refused.remove(&name).is_some();
+            self.replace(name, ports, work);
+        }
+    }
+
+    fn may_fit(&self, full: &Full, room_made: &BTreeSet<&'static str>) -> bool {
+        room_made.contains(full.table) && self.room.may_have(full)
     }
 
     fn replace(&mut self, name: ServiceName, ports: Vec<ServicePort>, work: &mut Work) {
@@ -182,7 +194,7 @@ impl Planner {
                 if let Some(full) = outcome.unhashed {
                     self.refused.entry(name.clone()).or_default().push(full.unhashed(&name));
                     self.refused_changed = true;
-                    self.waiting.insert(name.clone(), (full.table, ports));
+                    work.waiting.insert(name.clone(), (full, ports));
                 }
                 work.absorb(outcome, &mut self.datagram_backends);
                 if !rows.is_empty() {
@@ -194,7 +206,7 @@ impl Planner {
                 work.absorb(outcome, &mut self.datagram_backends);
                 self.refused.insert(name.clone(), vec![full.rejection(&name)]);
                 self.refused_changed = true;
-                self.waiting.insert(name, (full.table, ports));
+                work.waiting.insert(name, (full, ports));
             }
         }
         let frontends = [names::FRONTENDS_V4, names::FRONTENDS_V6];
@@ -321,6 +333,8 @@ struct Work {
     retired: Retired,
     parted: Vec<SocketAddr>,
     ranges_freed: u32,
+    /// What finds no room.
+    waiting: BTreeMap<ServiceName, (Full, Vec<ServicePort>)>,
 }
 
 impl Work {

@@ -51,6 +51,31 @@ impl Room {
         }
     }
 
+    /// Whether a hash table of so many slots, in the place of one that had so many, leaves room for
+    /// lists: a slot for each backend there may still be, and for one in eight of all another, as a
+    /// new list stands beside the old one for a while. Of a table of slots that is small beside that
+    /// of backends, half.
+    fn leaves_lists_room(&self, length: u32, replaced: u32) -> bool {
+        let backends = self.backends.capacity();
+        let lists = backends - self.backends.used() + backends / 8;
+        let left = self.slots.capacity() - self.slots.used() + replaced;
+        left >= length + lists.min(self.slots.capacity() / 2)
+    }
+
+    /// Whether there may be room for what found none, as far as can be told without trying.
+    pub(super) fn may_have(&self, full: &Full) -> bool {
+        match full.table {
+            names::SERVICES => self.services.used() < self.services.capacity(),
+            names::BACKENDS => self.backends.capacity() - self.backends.used() >= full.length,
+            names::SLOTS => {
+                self.slots.longest() >= full.length
+                    && (!full.hashed || self.leaves_lists_room(full.length, 0))
+            }
+            names::NAMES => self.name_cells.longest() >= full.length,
+            _ => true,
+        }
+    }
+
     /// Takes note of the generation a row of `BACKENDS` has in the table.
     pub(super) fn set_generation(&mut self, index: u32, generation: u32) {
         let index = index as usize;
@@ -136,9 +161,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A stretch of `SLOTS` for a hash table, which a service can do without.
-    pub(super) fn table_slots(&mut self, length: u32) -> Option<Extent> {
-        self.slots(length).map_err(|full| self.outcome.unhashed = Some(full)).ok()
+    /// A stretch of `SLOTS` for a hash table, which a service can do without, in the place of one
+    /// that had so many. It must leave room for lists, without which a service is not there at all.
+    pub(super) fn table_slots(&mut self, length: u32, replaced: u32) -> Option<Extent> {
+        let size = self.room.slots.capacity();
+        let found = match self.room.leaves_lists_room(length, replaced) {
+            true => self.slots(length),
+            false => Err(Full::new(names::SLOTS, size, length)),
+        };
+        let unhashed = |full| self.outcome.unhashed = Some(Full { hashed: true, ..full });
+        found.map_err(unhashed).ok()
     }
 
     pub(super) fn push(&mut self, phase: Phase, op: Op) {
@@ -148,7 +180,7 @@ impl<'a> Draft<'a> {
     /// A row of `SERVICES`.
     pub(super) fn service(&mut self) -> Result<u32, Full> {
         let table = &mut self.room.services;
-        let full = Full { table: names::SERVICES, size: table.capacity() };
+        let full = Full::new(names::SERVICES, table.capacity(), 1);
         let index = table.allocate().ok_or(full)?;
         self.taken.services.push(index);
         Ok(index)
@@ -157,7 +189,7 @@ impl<'a> Draft<'a> {
     /// A row of `BACKENDS` and its new generation.
     pub(super) fn backend(&mut self) -> Result<(u32, u32), Full> {
         let table = &mut self.room.backends;
-        let full = Full { table: names::BACKENDS, size: table.capacity() };
+        let full = Full::new(names::BACKENDS, table.capacity(), 1);
         let index = table.allocate().ok_or(full)?;
         self.taken.backends.push(index);
         Ok((index, self.room.next_generation(index)))
@@ -166,7 +198,7 @@ impl<'a> Draft<'a> {
     /// A stretch of `SLOTS`.
     pub(super) fn slots(&mut self, length: u32) -> Result<Extent, Full> {
         let table = &mut self.room.slots;
-        let full = Full { table: names::SLOTS, size: table.capacity() };
+        let full = Full::new(names::SLOTS, table.capacity(), length);
         let extent = table.allocate(length).ok_or(full)?;
         self.taken.slots.push(extent);
         Ok(extent)
@@ -175,7 +207,7 @@ impl<'a> Draft<'a> {
     /// A stretch of `NAMES`.
     pub(super) fn name_cells(&mut self, length: u32) -> Result<Extent, Full> {
         let table = &mut self.room.name_cells;
-        let full = Full { table: names::NAMES, size: table.capacity() };
+        let full = Full::new(names::NAMES, table.capacity(), length);
         let extent = table.allocate(length).ok_or(full)?;
         self.taken.name_cells.push(extent);
         Ok(extent)
@@ -189,7 +221,7 @@ impl<'a> Draft<'a> {
     ) -> Result<(), Full> {
         let size = self.room.ranges_capacity;
         if self.room.ranges >= size {
-            return Err(Full { table: names::SOURCE_RANGES, size });
+            return Err(Full::new(names::SOURCE_RANGES, size, 1));
         }
         self.room.ranges += 1;
         self.ranges_taken += 1;

@@ -3,17 +3,17 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lb_testbed::{Agent, AgentOptions, CLIENT, Cluster, Families, Probe, Worker};
+use lb_testbed::{AgentOptions, CLIENT, Cluster, Families, Probe};
 
 use super::{
     MIB, Measured, READY_WITHIN,
     manifests::Manifests,
     memory::{Memory, size_flags},
-    programming::{Extent, Found, MS, US, less, one},
+    programming::{Extent, Found, MS, US, less, one, processor_s},
     programs::Programs,
     report::{Row, Section},
     samples::{Summary, percentile},
@@ -47,6 +47,7 @@ pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Resul
         "the agent follows manifests; the last service, which has a NodePort and an endpoint on \
          this node, answers over both paths and families, or there would be no report"
             .to_owned(),
+        "of an agent's start, most is reading the manifests".to_owned(),
         "comparing goes by portions: rows 256 services at a time, with news in between; entries of \
          hash tables at once"
             .to_owned(),
@@ -99,42 +100,27 @@ fn whole(programs: &Programs, services: u32) -> Result<Vec<Row>> {
     for (flag, value) in size_flags(services, ENDPOINTS) {
         options = options.argument(flag).argument(value.to_string());
     }
-    let started = Instant::now();
-    let agent = cluster.start_agent(NODE, &options)?;
-    let start = started.elapsed();
-    call(&cluster, &last)?;
-    let first = Memory::of(agent.pid())?;
-    agent.stop()?;
-    // The next one finds everything in the tables.
-    let started = Instant::now();
-    let agent = cluster.start_agent(NODE, &options)?;
-    let again = started.elapsed();
-    call(&cluster, &last)?;
-    let adopted = Memory::of(agent.pid())?;
-    ended(agent, server)?;
-    let mut rows = vec![
-        Row::new("agent's first start until the tables are filled", "ms", one(ms(start))),
-        Row::new("agent's next start, which adopts the tables", "ms", one(ms(again))),
-    ];
-    for (when, memory) in [("first", first), ("next", adopted)] {
-        let what = |what: &str| format!("agent after its {when} start, {what}");
-        rows.extend([
-            Row::new(what("resident"), "MiB", one(memory.resident as f64 / MIB)),
-            Row::new(what("its own"), "MiB", one(memory.own as f64 / MIB)),
-            Row::new(what("most that was ever resident"), "MiB", one(memory.peak as f64 / MIB)),
-        ]);
+    let mut rows = Vec::new();
+    // The second finds everything in the tables.
+    for when in ["agent's first start", "agent's next start, which adopts the tables"] {
+        let started = Instant::now();
+        let agent = cluster.start_agent(NODE, &options)?;
+        let start = started.elapsed();
+        let processor = processor_s(agent.pid())?;
+        call(&cluster, &last)?;
+        let memory = Memory::of(agent.pid())?;
+        agent.stop()?;
+        let mut row = |what: &str, unit, value: f64| {
+            rows.push(Row::new(format!("{when}: {what}"), unit, one(value)));
+        };
+        row("until the tables are as they should be", "ms", start.as_secs_f64() * 1e3);
+        row("processor time until then", "ms", processor * 1e3);
+        row("resident", "MiB", memory.resident as f64 / MIB);
+        row("its own", "MiB", memory.own as f64 / MIB);
+        row("most that was ever resident", "MiB", memory.peak as f64 / MIB);
     }
-    Ok(rows)
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-fn ended(agent: Agent, server: Worker) -> Result<()> {
-    agent.stop()?;
     drop(server);
-    Ok(())
+    Ok(rows)
 }
 
 /// A service that is only there to be there, with its endpoints.

@@ -172,16 +172,19 @@ fn a_single_endpoint_needs_no_table() {
     bench.check(&one);
 }
 
+/// With a table of its own.
+fn service(name: &str, number: u16) -> PortBuilder {
+    port(name, "")
+        .node_port(30_000 + number)
+        .hashed("C")
+        .backend(&format!("10.1.{number}.1:80"), "C")
+        .backend(&format!("10.1.{number}.2:80"), "C")
+}
+
 #[test]
 fn a_table_that_finds_no_room_leaves_the_service_its_list_until_there_is_room() {
-    let service = |name: &str, number: u16| {
-        port(name, "")
-            .node_port(30_000 + number)
-            .hashed("C")
-            .backend(&format!("10.1.{number}.1:80"), "C")
-            .backend(&format!("10.1.{number}.2:80"), "C")
-    };
-    let mut bench = Bench::new(Capacities { slots: 1_000, ..Capacities::small() });
+    let sizes = Capacities { backends: 64, slots: 1_000, ..Capacities::small() };
+    let mut bench = Bench::new(sizes);
     let both = || wanted([service("a", 1), service("b", 2)]);
     bench.plan(both());
     bench.settle();
@@ -202,6 +205,49 @@ fn a_table_that_finds_no_room_leaves_the_service_its_list_until_there_is_room() 
     bench.settle();
     assert_eq!(bench.image.tables(), super::image::expected_tables(&wanted([service("b", 2)])));
     assert!(bench.rejections().is_empty());
+}
+
+#[test]
+fn a_few_slots_are_no_reason_to_try_a_table_again() {
+    let sizes = Capacities { backends: 64, slots: 1_000, ..Capacities::small() };
+    let mut bench = Bench::new(sizes);
+    let plain = |second| {
+        let port = port("c", "").cluster_ip("10.96.0.3", 80).backend("10.1.3.1:80", "C");
+        port.backend("10.1.3.2:80", second)
+    };
+    bench.plan(wanted([service("a", 1), service("b", 2), plain("C")]));
+    bench.settle();
+    assert_eq!(bench.rejections().len(), 1);
+    bench.plan(wanted([plain("")]));
+    bench.image.end_grace_period();
+    assert!(!bench.planner.release(std::mem::take(&mut bench.retired)));
+}
+
+#[test]
+fn tables_leave_room_for_the_lists_of_all_backends() {
+    let service = |number: u16, second: &str| {
+        port(&format!("service-{number:02}"), "")
+            .node_port(30_000 + number)
+            .hashed("C")
+            .backend(&format!("10.1.{number}.1:80"), "C")
+            .backend(second, "C")
+    };
+    // As many as there are backends for; three tables would leave seven slots.
+    let sizes = Capacities { backends: 32, slots: 3 * 809 + 7, ..Capacities::small() };
+    let mut bench = Bench::new(sizes);
+    let all = || wanted((1..=15).map(|number| service(number, &format!("10.2.{number}.1:80"))));
+    let check = |bench: &mut Bench| {
+        bench.settle();
+        let tables = bench.image.tables();
+        assert_eq!(tables.values().filter(|tables| *tables != "[] []").count(), 2);
+        assert_eq!(bench.rejections().len(), 13, "{:?}", bench.rejections());
+    };
+    bench.plan(all());
+    check(&mut bench);
+    bench.check(&all());
+    // Where no further table is admitted, one may still take the place of another.
+    bench.plan(wanted([service(1, "10.3.1.1:80")]));
+    check(&mut bench);
 }
 
 #[test]

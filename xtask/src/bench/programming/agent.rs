@@ -137,10 +137,7 @@ fn settled(cluster: &Cluster, agent: &Agent, expected: u64) -> Result<Taken> {
 impl Taken {
     fn by(cluster: &Cluster, agent: &Agent) -> Result<Self> {
         let process = Path::new("/proc").join(agent.pid().to_string());
-        let stat = fs::read_to_string(process.join("stat")).context("the agent is gone")?;
-        let (_, fields) = stat.rsplit_once(") ").context("a process without state")?;
-        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<f64>);
-        let ticks: f64 = ticks.collect::<Result<Vec<_>, _>>()?.iter().sum();
+        let cpu_s = processor_s(agent.pid())?;
         // Of the agent's namespace: nothing else there talks to anybody.
         let devices = fs::read_to_string(process.join("net/dev"))?;
         let eth0 = devices.lines().find_map(|line| line.trim().strip_prefix("eth0:"));
@@ -149,8 +146,18 @@ impl Taken {
         let metrics = cluster.netns(NODE)?.enter(|| Ok(get(10_249, "/metrics")))??;
         let changes = metrics.lines().find_map(|line| line.strip_prefix(COUNTED));
         let changes = changes.context("the agent does not count changes")?.trim().parse()?;
-        Ok(Self { cpu_s: ticks / TICKS_A_SECOND, received, changes })
+        Ok(Self { cpu_s, received, changes })
     }
+}
+
+/// Seconds of processor time that a process has taken.
+pub fn processor_s(pid: u32) -> Result<f64> {
+    let stat = Path::new("/proc").join(pid.to_string()).join("stat");
+    let stat = fs::read_to_string(stat).context("the agent is gone")?;
+    let (_, fields) = stat.rsplit_once(") ").context("a process without state")?;
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<f64>);
+    let ticks: f64 = ticks.collect::<Result<Vec<_>, _>>()?.iter().sum();
+    Ok(ticks / TICKS_A_SECOND)
 }
 
 /// A page of the agent's, asked for from within its namespace.

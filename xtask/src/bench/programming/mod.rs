@@ -10,7 +10,10 @@ mod inside;
 use anyhow::{Context as _, Result};
 use lb_testbed::{Cluster, Families};
 
-pub use self::inside::{Extent, Found, Table};
+pub use self::{
+    agent::processor_s,
+    inside::{Extent, Found, Table},
+};
 use super::{
     Measured,
     peers::Peer,
@@ -34,10 +37,16 @@ struct Effort {
     rounds: u32,
     /// In each round.
     changes: u32,
-    /// In how many of the rounds peers take part: with many services one takes them a minute.
-    peer_rounds: u32,
-    /// In each of those, of a peer.
-    peer_changes: u32,
+    /// Of each peer, in the order of [`PEERS`].
+    peers: [PeerEffort; PEERS.len()],
+}
+
+/// In how many of the rounds a peer takes part, and how many changes it takes in each: with many
+/// services they take seconds, and all services more than a minute.
+#[derive(Clone, Copy, Debug)]
+struct PeerEffort {
+    rounds: u32,
+    changes: u32,
 }
 
 /// Samples of a peer, in nanoseconds.
@@ -56,24 +65,21 @@ struct Size {
 
 /// Measures.
 pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Result<Vec<Measured>> {
-    let effort = |services, rounds, changes, (peer_rounds, peer_changes)| Effort {
-        services,
-        rounds,
-        changes,
-        peer_rounds,
-        peer_changes,
+    let effort = |services, rounds, changes, peers: [(u32, u32); PEERS.len()]| {
+        let peers = peers.map(|(rounds, changes)| PeerEffort { rounds, changes });
+        Effort { services, rounds, changes, peers }
     };
     let efforts = match quick {
         true => vec![
-            effort(10, 5, 100, (5, 3)),
-            effort(1_000, 5, 100, (1, 3)),
-            effort(BUDGETED, 5, 200, (0, 0)),
+            effort(10, 5, 100, [(5, 3); 2]),
+            effort(1_000, 5, 100, [(1, 3); 2]),
+            effort(BUDGETED, 5, 200, [(0, 0); 2]),
         ],
         false => vec![
-            effort(10, 7, 600, (7, 10)),
-            effort(1_000, 7, 600, (5, 6)),
-            effort(BUDGETED, 7, 600, (0, 0)),
-            effort(30_000, 5, 600, (0, 0)),
+            effort(10, 7, 600, [(7, 10); 2]),
+            effort(1_000, 7, 600, [(5, 6); 2]),
+            effort(BUDGETED, 7, 600, [(5, 3), (1, 3)]),
+            effort(30_000, 5, 600, [(1, 3), (0, 0)]),
         ],
     };
     let cluster =
@@ -93,19 +99,17 @@ fn size(
     effort: Effort,
     interrupt: &Interrupt,
 ) -> Result<Size> {
-    let Effort { services, rounds, changes, peer_rounds, peer_changes } = effort;
+    let Effort { services, rounds, changes, peers } = effort;
     let all = services::list(services, &[Family::V4], &[]);
     let extent = Extent { services, endpoints: ENDPOINTS, loads: 1, changes, audits: 0 };
     let mut found = Size { services, ours: Found::default(), theirs: Default::default() };
     for round in 0..rounds {
         interrupt.check()?;
         found.ours.absorb(Found::of(programs, extent)?);
-        if round >= peer_rounds {
-            continue;
-        }
-        for (peer, theirs) in PEERS.into_iter().zip(&mut found.theirs) {
-            interrupt.check()?;
-            beside(cluster, peer, &all, peer_changes, theirs)?;
+        for ((peer, effort), theirs) in PEERS.into_iter().zip(peers).zip(&mut found.theirs) {
+            if round < effort.rounds {
+                beside(cluster, peer, &all, effort.changes, theirs, interrupt)?;
+            }
         }
     }
     Ok(found)
@@ -118,15 +122,18 @@ fn beside(
     all: &[Service],
     changes: u32,
     found: &mut Beside,
+    interrupt: &Interrupt,
 ) -> Result<()> {
     let node = cluster.addresses("node1")?.first().copied().context("a node without address")?;
     let site = Site::of(node);
     let netns = cluster.netns("node1")?;
-    let mut work = || -> std::io::Result<()> {
+    let mut work = || -> Result<()> {
+        interrupt.check()?;
         peer.foundation(&site).apply()?;
         found.load.push(peer.full(all, &site).apply()?.as_nanos() as f64);
         let mut now = all.to_vec();
         for number in 0..changes {
+            interrupt.check()?;
             let at = number as usize / 2 * 7_919 % now.len();
             let before = all[at].clone();
             let mut less = before.clone();
@@ -137,7 +144,8 @@ fn beside(
             found.change.push(took.as_nanos() as f64);
         }
         // What is left of it must not stand beside the other's.
-        peer.foundation(&site).apply().map(|_| ())
+        peer.foundation(&site).apply()?;
+        Ok(())
     };
     netns.enter(|| Ok(work()))??;
     Ok(())
@@ -194,11 +202,27 @@ fn section(sizes: &[Size]) -> Measured {
          not what kube-proxy does to make them"
             .to_owned(),
         "a peer's ratio is its time to sluice's".to_owned(),
+        counts(sizes),
         "making programs and tables is not in the loading: it is done at a node's first start"
             .to_owned(),
     ];
     let title = "Programming".to_owned();
     (Section { title, notes, rows, plots: plots(sizes) }, budgets)
+}
+
+/// How often peers took part.
+fn counts(sizes: &[Size]) -> String {
+    let mut told = Vec::new();
+    for Size { services, theirs, .. } in sizes {
+        for (peer, Beside { load, change }) in PEERS.into_iter().zip(theirs) {
+            let (name, loads, changes) = (peer.name(), load.len(), change.len());
+            told.push(match loads {
+                0 => format!("{name} with {services} not at all"),
+                _ => format!("{name} with {services} {loads} times, and {changes} changes"),
+            });
+        }
+    }
+    format!("peers took all services in one transaction: {}", told.join("; "))
 }
 
 fn compared(
