@@ -104,6 +104,13 @@ impl<F: Tables> Entry<F> {
         }
     }
 
+    /// Forgets where the flow's packets leave.
+    #[inline(always)]
+    pub fn forget_hop(&self) {
+        // SAFETY: inside the element, and aligned.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.0).hop.ifindex, 0) };
+    }
+
     /// Notes when the kernel's neighbour table last had a part in sending a packet of the flow.
     #[inline(always)]
     pub fn show(&self, now: u8) {
