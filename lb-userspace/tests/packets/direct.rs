@@ -161,7 +161,11 @@ fn a_remembered_way_to_a_pod_is_for_packets_like_those_it_was_told_of() {
             assert_eq!(frame::read(&outcome.bytes), Said { from: client, to: near, ttl: 63 });
             addressed.push(outcome.bytes[..12] != fits[..12]);
         }
-        assert_eq!(addressed, [false, client.is_ipv4(), client.is_ipv4()], "by the neighbour table");
+        assert_eq!(
+            addressed,
+            [false, client.is_ipv4(), client.is_ipv4()],
+            "by the neighbour table"
+        );
         for (what, packet) in [
             ("out of hops", frame::with_ttl(fits.clone(), 1)),
             ("too big", message::sized(false, client, frontend, NARROW as usize)),
@@ -181,7 +185,7 @@ fn a_remembered_way_to_a_pod_is_for_packets_like_those_it_was_told_of() {
             }
             rig.refuse(parties.near);
             assert_eq!(rig.run(At::TcIngress, &fits).fate, Fate::Pass, "by XDP: {by_xdp}");
-            rig.allow(parties.near);
+            rig.unroute(parties.near.into());
         }
     }
 }
