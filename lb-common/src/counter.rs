@@ -59,6 +59,8 @@ counters! {
     XdpParts = "xdp_parts",
     /// Packets handed to the device of a pod on this node, past the stack.
     DirectDelivery = "direct_delivery",
+    /// Answers of pods on this node sent out by an external device, past the stack.
+    DirectReply = "direct_reply",
     /// ICMP errors about translated flows, sent to the end they are for.
     IcmpTranslated = "icmp_translated",
     /// Pings of a VIP, answered.

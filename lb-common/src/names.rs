@@ -78,5 +78,7 @@ pub const XDP_INGRESS: &str = "xdp_ingress";
 pub const TC_INGRESS: &str = "tc_ingress";
 /// tc egress program of an external device.
 pub const TC_EGRESS: &str = "tc_egress";
+/// tc ingress program of a device that pods are behind, for what they answer.
+pub const TC_REPLY: &str = "tc_reply";
 /// The program that looks through flows; it sits on no hook, the agent runs it.
 pub const SWEEP: &str = "sweep";

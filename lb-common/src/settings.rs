@@ -12,7 +12,8 @@ pub mod flags {
     pub const VIP_PING: u32 = 1 << 2;
     /// A port of a VIP that no Service uses is refused (`--reject-unused-ports`).
     pub const REJECT_UNUSED_PORTS: u32 = 1 << 3;
-    /// A packet for a backend on this node goes straight to its device (`--direct-delivery`).
+    /// A packet for a backend on this node goes straight to its device, and the answer straight out
+    /// (`--direct-delivery`).
     pub const DIRECT_DELIVERY: u32 = 1 << 4;
     /// XDP is shown frames of more than one buffer (5.18), and the program is loaded so.
     pub const XDP_FRAGS: u32 = 1 << 5;

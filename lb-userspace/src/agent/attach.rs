@@ -61,7 +61,8 @@ impl Attaching {
             if now.complete {
                 self.ready.pass(Guard::Picture);
             }
-            let errors = self.dataplane.follow_devices(&external(&now.devices));
+            let mut errors = self.dataplane.follow_devices(&external(&now.devices));
+            errors.extend(self.dataplane.follow_pods(&now.pods));
             warn_of_new(&mut failed, &errors);
             self.ready.pass(Guard::Devices);
             self.metrics.attached(&self.dataplane);

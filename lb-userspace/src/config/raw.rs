@@ -53,8 +53,8 @@ pub struct RawAgent {
     /// Let clients from outside the cluster use ClusterIPs
     #[arg(long)]
     pub external_cluster_ip: bool,
-    /// Hand packets from outside straight to the device of a pod on this node, past the node's
-    /// stack and its packet filters
+    /// Hand packets from outside straight to the device of a pod on this node, and its answers
+    /// straight out, past the node's stack and its packet filters
     #[arg(long)]
     pub direct_delivery: bool,
     /// Where /healthz and /livez are served; nothing or 0: nowhere [default: all addresses, 10256]

@@ -54,7 +54,7 @@ impl Audit {
 
 impl Dataplane {
     /// Puts back what is missing of what [`Self::attach_cgroup`] put on this cgroup, and
-    /// [`Self::follow_devices`] on devices, and of the tables' pins. Whatever failed is tried again
+    /// [`Self::follow_devices`] and [`Self::follow_pods`] on devices, and of the tables' pins. Whatever failed is tried again
     /// with the next call.
     pub fn audit(&mut self, cgroup: &Path) -> Audit {
         let mut audit = Audit::default();
@@ -63,9 +63,10 @@ impl Dataplane {
         audit.add(Part::TablePin, self.programs.keep_pinned(&self.pins));
         audit.add(Part::SocketHook, cgroup::keep(&self.programs, &self.pins, cgroup));
         let mut repaired = Vec::new();
-        let errors = self.devices.keep(&mut self.programs, &self.pins, &mut repaired);
+        let (programs, pins) = (&mut self.programs, &self.pins);
+        audit.errors.extend(self.devices.keep(programs, pins, &mut repaired));
+        audit.errors.extend(self.replies.keep(programs, pins, &mut repaired));
         audit.add(Part::DeviceHook, Ok(repaired));
-        audit.errors.extend(errors);
         audit
     }
 }

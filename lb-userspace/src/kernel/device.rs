@@ -5,19 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use aya::programs::{
-    TcAttachType,
-    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
-};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{
     Error,
     hook::Hook,
-    links::{self, Held, Wanted},
+    links::{self, Wanted},
     load::Programs,
     pins::Pins,
     sys::LinkTarget,
+    tc::{Place, Tc},
 };
 
 /// Where XDP programs may run.
@@ -75,10 +72,6 @@ impl XdpMode {
     }
 }
 
-/// Priority and handle of our filters where tc has no links: by them the next agent finds them.
-const FILTER_PRIORITY: u16 = 0x51ce;
-const FILTER_HANDLE: TcHandle = TcHandle::new(0, 0x51ce);
-
 /// A device that carries our programs.
 #[derive(Debug)]
 struct Attached {
@@ -98,7 +91,7 @@ impl Attached {
 #[derive(Debug)]
 pub struct Devices {
     mode: XdpMode,
-    tcx: bool,
+    tc: Tc,
     attached: BTreeMap<u32, Attached>,
     /// Those on which XDP runs in the driver.
     native: BTreeSet<u32>,
@@ -109,10 +102,10 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// None yet. `tcx`: the kernel has links for tc.
-    pub fn new(mode: XdpMode, tcx: bool) -> Self {
+    /// None yet.
+    pub fn new(mode: XdpMode, tc: Tc) -> Self {
         let (attached, native, refused) = Default::default();
-        Self { mode, tcx, attached, native, refused, swept: false }
+        Self { mode, tc, attached, native, refused, swept: false }
     }
 
     /// The devices, by ifindex, on which XDP runs in the driver.
@@ -154,7 +147,7 @@ impl Devices {
             if let Some(Attached { device, .. }) = self.attached.remove(ifindex) {
                 let name = &*device.name;
                 info!(device = name, ifindex, "device left: programs taken off");
-                self.remove_filters(name);
+                self.tc.remove(&Hook::TC, name);
             }
         }
         if !gone.is_empty() || !self.swept {
@@ -193,17 +186,13 @@ impl Devices {
         hook: Hook,
     ) -> Result<bool, Error> {
         let name = &*held.device.name;
-        let (pin, flags) = if hook != Hook::XDP {
-            if !self.tcx {
-                return attach_filter(programs, hook, name).map(|held| held == Held::Attached);
-            }
-            (tc_pin(ifindex, hook), 0)
-        } else {
-            let attachment = self.mode.attachment(false).filter(|_| held.xdp != OFF);
-            let Some((mode, flags)) = attachment else { return Ok(false) };
-            (xdp_pin(ifindex, mode), flags)
-        };
-        let wanted = device_link(hook, &pin, ifindex, name, flags);
+        if hook != Hook::XDP {
+            return self.tc.keep(programs, pins, &Place { hook, ifindex, name });
+        }
+        let attachment = self.mode.attachment(false).filter(|_| held.xdp != OFF);
+        let Some((mode, flags)) = attachment else { return Ok(false) };
+        let pin = xdp_pin(ifindex, mode);
+        let wanted = xdp_link(&pin, ifindex, name, flags);
         links::keep(pins, programs.descriptor(hook)?, programs.id(hook)?, &wanted)
     }
 
@@ -217,13 +206,7 @@ impl Devices {
     ) -> Result<&'static str, Error> {
         let name = &*device.name;
         for hook in Hook::TC {
-            if self.tcx {
-                let pin = tc_pin(ifindex, hook);
-                let wanted = device_link(hook, &pin, ifindex, name, 0);
-                links::hold(pins, programs.descriptor(hook)?, &wanted)?;
-            } else {
-                attach_filter(programs, hook, name)?;
-            }
+            self.tc.hold(programs, pins, &Place { hook, ifindex, name })?;
         }
         let xdp = self.attach_xdp(programs, pins, ifindex, device)?;
         if xdp == NATIVE {
@@ -231,8 +214,7 @@ impl Devices {
         } else {
             self.native.remove(&ifindex);
         }
-        let tc = if self.tcx { "tcx" } else { "clsact" };
-        info!(device = name, ifindex, tc, xdp, "programs attached");
+        info!(device = name, ifindex, tc = self.tc.name(), xdp, "programs attached");
         Ok(xdp)
     }
 
@@ -263,7 +245,7 @@ impl Devices {
             return Ok(OFF);
         }
         let pin = xdp_pin(ifindex, mode);
-        let wanted = device_link(Hook::XDP, &pin, ifindex, name, flags);
+        let wanted = xdp_link(&pin, ifindex, name, flags);
         match links::hold(pins, programs.descriptor(Hook::XDP)?, &wanted) {
             Ok(_) => Ok(mode),
             Err(Error::Attach { source, .. }) if self.mode == XdpMode::Auto => {
@@ -277,89 +259,22 @@ impl Devices {
 
     /// Removes the links of devices that are not wanted.
     fn sweep(&mut self, pins: &Pins, wanted: &BTreeMap<u32, ExternalDevice>) -> Result<(), Error> {
-        for link in links::pinned(pins)? {
-            let Some(ifindex) = link.ifindex else { continue };
-            if !wanted.contains_key(&ifindex) {
-                debug!("removing {}", link.path.display());
-                links::release(&link.path)?;
-            }
-        }
-        if !self.tcx && !self.swept {
-            remove_filters_except(wanted);
+        let is_ours = |program: &str| program != Hook::TC_REPLY.program;
+        links::release_except(pins, is_ours, |ifindex| wanted.contains_key(&ifindex))?;
+        if !self.swept {
+            let wanted: BTreeSet<u32> = wanted.keys().copied().collect();
+            self.tc.remove_except(&Hook::TC, &wanted);
         }
         self.swept = true;
         Ok(())
     }
-
-    fn remove_filters(&self, name: &str) {
-        if !self.tcx {
-            remove_filters(name);
-        }
-    }
-}
-
-fn tc_pin(ifindex: u32, hook: Hook) -> String {
-    format!("{}-{ifindex}", hook.program)
 }
 
 fn xdp_pin(ifindex: u32, mode: &str) -> String {
     format!("{}-{ifindex}-{mode}", Hook::XDP.program)
 }
 
-fn device_link<'a>(
-    hook: Hook,
-    pin: &'a str,
-    ifindex: u32,
-    name: &'a str,
-    flags: u32,
-) -> Wanted<'a> {
+fn xdp_link<'a>(pin: &'a str, ifindex: u32, name: &'a str, flags: u32) -> Wanted<'a> {
     let target = LinkTarget::Device(ifindex);
-    Wanted { hook, pin, target, handle: ifindex, flags, target_name: name }
-}
-
-fn direction(hook: Hook) -> TcAttachType {
-    if hook == Hook::TC_EGRESS { TcAttachType::Egress } else { TcAttachType::Ingress }
-}
-
-/// Puts a program into its filter, making the filter if there is none. The filter stays when the
-/// agent ends.
-fn attach_filter(programs: &mut Programs, hook: Hook, name: &str) -> Result<Held, Error> {
-    let failed = |source| Error::Filter { program: hook.program, target: name.to_owned(), source };
-    if let Err(error) = qdisc_add_clsact(name) {
-        debug!(device = name, "adding clsact: {error}");
-    }
-    let classifier = programs.classifier(hook)?;
-    let filter = our_filter(hook, name).map_err(|source| failed(source.into()))?;
-    let mut held = Held::Replaced;
-    let id = classifier
-        .attach_to_link(filter)
-        .or_else(|_| {
-            held = Held::Attached;
-            let options =
-                NlOptions { priority: FILTER_PRIORITY, handle: FILTER_HANDLE, classid: None };
-            let options = TcAttachOptions::Netlink(options);
-            classifier.attach_with_options(name, direction(hook), options)
-        })
-        .map_err(failed)?;
-    std::mem::forget(classifier.take_link(id).map_err(failed)?);
-    Ok(held)
-}
-
-fn our_filter(hook: Hook, name: &str) -> std::io::Result<SchedClassifierLink> {
-    SchedClassifierLink::attached(name, direction(hook), FILTER_PRIORITY, FILTER_HANDLE, None)
-}
-
-/// Takes our filters off a device. Returns how many there were.
-pub fn remove_filters(name: &str) -> usize {
-    use aya::programs::links::Link;
-    let removed = |hook| our_filter(hook, name).is_ok_and(|filter| filter.detach().is_ok());
-    Hook::TC.into_iter().filter(|hook| removed(*hook)).count()
-}
-
-fn remove_filters_except(wanted: &BTreeMap<u32, ExternalDevice>) {
-    for device in nix::net::if_::if_nameindex().iter().flatten() {
-        if !wanted.contains_key(&device.index()) {
-            remove_filters(&device.name().to_string_lossy());
-        }
-    }
+    Wanted { hook: Hook::XDP, pin, target, handle: ifindex, flags, target_name: name }
 }

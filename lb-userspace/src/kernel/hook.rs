@@ -26,8 +26,13 @@ impl Hook {
     /// Packets leaving.
     pub const TC_EGRESS: Self = Self { program: names::TC_EGRESS, attach_type: 47 };
 
-    /// The hooks of a device at the traffic-control layer.
+    /// Packets arriving from pods, for what they answer.
+    pub const TC_REPLY: Self = Self { program: names::TC_REPLY, attach_type: 46 };
+
+    /// The hooks of a device that carries our programs, at the traffic-control layer.
     pub const TC: [Self; 2] = [Self::TC_INGRESS, Self::TC_EGRESS];
+    /// All at the traffic-control layer.
+    pub const ALL_TC: [Self; 3] = [Self::TC_INGRESS, Self::TC_EGRESS, Self::TC_REPLY];
 
     const fn socket(index: usize) -> Self {
         Self { program: names::SOCKET_PROGRAMS[index], attach_type: SOCKET_ATTACH_TYPES[index] }

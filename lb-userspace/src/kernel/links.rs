@@ -159,6 +159,25 @@ pub fn pinned(pins: &Pins) -> Result<Vec<Pinned>, Error> {
         .collect()
 }
 
+/// Removes the links on devices that hold one of these programs, but on devices that stay.
+///
+/// # Errors
+///
+/// The file system's.
+pub fn release_except(
+    pins: &Pins,
+    of: impl Fn(&str) -> bool,
+    stays: impl Fn(u32) -> bool,
+) -> Result<(), Error> {
+    for link in pinned(pins)?.iter().filter(|link| of(&link.program)) {
+        if link.ifindex.is_some_and(|ifindex| !stays(ifindex)) {
+            debug!("removing {}", link.path.display());
+            release(&link.path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes the folders of other layout versions, links and all.
 ///
 /// # Errors

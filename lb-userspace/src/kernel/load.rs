@@ -76,7 +76,7 @@ impl Programs {
                 return Err(Error::Shape { name: spec.name, difference });
             }
         }
-        for hook in Hook::sockets().chain([Hook::XDP]).chain(Hook::TC) {
+        for hook in Hook::sockets().chain([Hook::XDP]).chain(Hook::ALL_TC) {
             load_program(&mut ebpf, hook.program)?;
         }
         load_program(&mut ebpf, names::SWEEP)?;

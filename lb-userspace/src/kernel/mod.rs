@@ -18,14 +18,17 @@ mod metrics;
 mod object;
 mod pins;
 mod removal;
+mod replies;
 pub mod rights;
 pub mod sockets;
 mod spec;
 pub mod sys;
+mod tc;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
 use tracing::{info, warn};
@@ -48,13 +51,15 @@ pub struct Dataplane {
     programs: Programs,
     pins: Pins,
     devices: device::Devices,
+    replies: replies::Replies,
 }
 
 impl Dataplane {
     /// Programs that have been loaded, attached nowhere yet.
     pub fn new(programs: Programs, pins: Pins, xdp: XdpMode, features: &Features) -> Self {
-        let devices = device::Devices::new(xdp, features.has(Feature::Tcx));
-        Self { programs, pins, devices }
+        let tc = tc::Tc::new(features.has(Feature::Tcx));
+        let (devices, replies) = (device::Devices::new(xdp, tc), replies::Replies::new(tc));
+        Self { programs, pins, devices, replies }
     }
 
     /// Puts the socket programs on a cgroup, in place of an earlier agent's.
@@ -72,6 +77,12 @@ impl Dataplane {
     /// tried again with the next call.
     pub fn follow_devices(&mut self, wanted: &BTreeMap<u32, ExternalDevice>) -> Vec<Error> {
         self.devices.follow(&mut self.programs, &self.pins, wanted)
+    }
+
+    /// Makes these devices, whose names are given by ifindex, the ones where answers of pods are sent
+    /// straight out. Whatever failed is tried again with the next call.
+    pub fn follow_pods(&mut self, wanted: &BTreeMap<u32, Arc<str>>) -> Vec<Error> {
+        self.replies.follow(&mut self.programs, &self.pins, wanted)
     }
 
     /// The devices, by ifindex, on which XDP runs in the driver.

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::PathBuf};
 
-use super::{Error, device, environment, links, pins, pins::Pins};
+use super::{Error, environment, hook::Hook, links, pins, pins::Pins, tc};
 
 /// Detaches every program and removes every pin below the pin path, of all layout versions.
 /// Returns what was removed, as sentences; nothing if there was nothing.
@@ -21,7 +21,7 @@ pub fn remove_everything(pins: &Pins) -> Result<Vec<String>, Error> {
     let mut removed = Vec::new();
     for device in nix::net::if_::if_nameindex().iter().flatten() {
         let name = device.name().to_string_lossy();
-        let count = device::remove_filters(&name);
+        let count = tc::remove_filters(&Hook::ALL_TC, &name);
         if count > 0 {
             removed.push(format!("{count} clsact filters of {name}"));
         }

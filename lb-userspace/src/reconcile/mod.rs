@@ -50,6 +50,8 @@ pub struct Reconciler<T> {
     model: Model,
     /// The devices that the tables know.
     devices: BTreeMap<u32, DeviceNet>,
+    /// The names of those that packets for pods are handed to.
+    pods: BTreeMap<u32, Arc<str>>,
     /// What the tables hold; `None` until they were read, and after a write has failed.
     planner: Option<Planner>,
     net: Option<NodeNet>,
@@ -101,6 +103,7 @@ impl<T: Tables> Reconciler<T> {
             parts,
             model,
             devices: BTreeMap::new(),
+            pods: BTreeMap::new(),
             planner: None,
             net: None,
             primary: Vec::new(),
@@ -283,6 +286,8 @@ impl<T: Tables> Reconciler<T> {
         self.dirty.append(&mut self.model.set_primary(primary));
         let plan = planner.plan_node(&rows.addresses, &rows.devices);
         self.devices = net.devices.clone();
+        let pods = net.pods.iter().filter(|_| direct);
+        self.pods = pods.map(|(ifindex, device)| (*ifindex, Arc::clone(&device.name))).collect();
         let restricted = !self.parts.node_port_addresses.all;
         self.node_port_addresses = restricted.then(|| Arc::new(rows.node_port_addresses()));
         let ops = plan.ops.len();
@@ -357,6 +362,7 @@ impl<T: Tables> Reconciler<T> {
         let now = Programmed {
             services: Some(self.model.picture().services.len()),
             devices: self.devices.clone(),
+            pods: self.pods.clone(),
             complete: self.complete,
             health_checks: self.checks.held(),
             node_port_addresses: self.node_port_addresses.clone(),

@@ -68,8 +68,8 @@ impl NodeRows {
             };
             rows.devices.insert(*ifindex, row);
         }
-        for (ifindex, side) in net.pods.iter().filter(|_| direct) {
-            let how = match side {
+        for (ifindex, device) in net.pods.iter().filter(|_| direct) {
+            let how = match device.side {
                 PodSide::Bridge => 0,
                 PodSide::Veth { takes_frames: false } => device::flags::PEER,
                 PodSide::Veth { takes_frames: true } => device::flags::PEER | device::flags::XDP,

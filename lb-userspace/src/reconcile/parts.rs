@@ -43,6 +43,9 @@ pub struct Programmed {
     pub services: Option<usize>,
     /// The devices that the tables know, by ifindex: where packet programs belong.
     pub devices: BTreeMap<u32, DeviceNet>,
+    /// The devices that packets for pods are handed to, by ifindex: their names. It is there that
+    /// what pods answer is sent straight out.
+    pub pods: BTreeMap<u32, Arc<str>>,
     /// It was all there is: what is not in the tables does not exist.
     pub complete: bool,
     /// What the `healthCheckNodePort` of each Service that has one answers.

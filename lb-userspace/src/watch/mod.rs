@@ -34,5 +34,5 @@ pub use self::kube::KubeSource;
 pub use allot::Ranges;
 pub use error::WatchError;
 pub use file::FileSource;
-pub use netdev::{DeviceNet, External, NetSource, NodeNet, PodSide, Selection};
+pub use netdev::{DeviceNet, External, NetSource, NodeNet, PodDevice, PodSide, Selection};
 pub use news::{News, NodeNews, Trigger};

@@ -10,10 +10,11 @@ const REQUESTS: u64 = 40;
 const MEGABYTE: usize = 1_000_000;
 
 /// A pod, the NodePorts of its Service, and whether it has a device of its own on the node.
-const PODS: [(&str, u16, u16, bool); 2] =
+pub const PODS: [(&str, u16, u16, bool); 2] =
     [("bridged", 30_080, 30_053, false), ("apart", 30_081, 30_054, true)];
 
-fn stage() -> Stage {
+/// One node with these pods.
+pub fn stage() -> Stage {
     let stage = Stage::of(Families::Both, 1).with("node1", "bridged").with("node1", "apart");
     for (pod, http, dns, is_apart) in PODS {
         let spec = format!(
@@ -60,7 +61,8 @@ fn handed_over(agent: &Agent) -> u64 {
     counted(agent, "direct_delivery")
 }
 
-fn counted(agent: &Agent, counter: &str) -> u64 {
+/// How often something was counted.
+pub fn counted(agent: &Agent, counter: &str) -> u64 {
     let counters = inspect(agent, "status")["counters"].clone();
     let mut rows = counters.as_array().unwrap().iter();
     let row = rows.find(|row| row["counter"] == counter).unwrap();

@@ -22,6 +22,7 @@ mod paths;
 mod pods;
 mod policies;
 mod refusals;
+mod replies;
 mod restart;
 mod room;
 mod stage;

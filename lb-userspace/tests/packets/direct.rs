@@ -142,3 +142,50 @@ fn what_cannot_be_handed_on_is_left_to_the_stack() {
     }
     assert_eq!(rig.count(Counter::DirectDelivery), 0);
 }
+
+/// IPv4's flows remember the way to a pod; what is special goes by the stack on a remembered way, too.
+#[test]
+fn a_remembered_way_to_a_pod_is_for_packets_like_those_it_was_told_of() {
+    let mut rig = Rig::with_flags(flags::DIRECT_DELIVERY);
+    for parties in rig.families() {
+        let (client, near) = (at(parties.client, 40_000), at(parties.near, 8080));
+        let frontend = at(parties.node, NODE_PORT);
+        let service = port("dns", Protocol::Udp, family_of(near.ip()));
+        rig.program([service.at(FrontendKind::NodePort, frontend).local(near).build()]);
+        rig.set_mtu_of("cni0", NARROW);
+        let fits = message::sized(false, client, frontend, 100);
+        let mut addressed = Vec::new();
+        for _ in 0..3 {
+            let outcome = rig.run(At::TcIngress, &fits);
+            assert_eq!(outcome.fate, Fate::Sent);
+            assert_eq!(frame::read(&outcome.bytes), Said { from: client, to: near, ttl: 63 });
+            addressed.push(outcome.bytes[..12] != fits[..12]);
+        }
+        assert_eq!(
+            addressed,
+            [false, client.is_ipv4(), client.is_ipv4()],
+            "by the neighbour table"
+        );
+        for (what, packet) in [
+            ("out of hops", frame::with_ttl(fits.clone(), 1)),
+            ("too big", message::sized(false, client, frontend, NARROW as usize)),
+        ] {
+            let ttl = frame::read(&packet).ttl;
+            let outcome = rig.run(At::TcIngress, &packet);
+            assert_eq!(outcome.fate, Fate::Pass, "{what} {client}");
+            assert_eq!(frame::read(&outcome.bytes), Said { from: client, to: near, ttl });
+        }
+        // Elsewhere: not past the moment for which the FIB is believed, nor past a packet that XDP
+        // served, which renews the flow without tc's having asked.
+        for by_xdp in [false, true] {
+            assert_eq!(rig.run(At::TcIngress, &fits).fate, Fate::Sent);
+            rig.rest(1);
+            if by_xdp {
+                rig.run(At::Xdp, &fits);
+            }
+            rig.refuse(parties.near);
+            assert_eq!(rig.run(At::TcIngress, &fits).fate, Fate::Pass, "by XDP: {by_xdp}");
+            rig.unroute(parties.near.into());
+        }
+    }
+}

@@ -24,6 +24,7 @@ mod message;
 mod ping;
 mod pods;
 mod ports;
+mod reply;
 mod rig;
 mod sctp;
 #[path = "../node/service.rs"]

@@ -1,7 +1,7 @@
 //! Packets leaving by an external device or towards a pod: the answers of backends whose client
 //! kept its address, which are to come from the address the client asked for.
 
-use lb_common::flow::hook::EGRESS;
+use lb_common::flow::{FlowKeyOf, FlowOf, hook::EGRESS};
 use lb_ebpf::{
     parse::{Layer3, Parsed},
     rewrite::{Rewrite, rewrite},
@@ -30,16 +30,29 @@ impl Direction for Egress {
         let key = packet.flow_key(EGRESS);
         let Some(entry) = Entry::<F>::find(&key) else { return nobody(packet) };
         let flow = entry.flow();
-        if packet.accepts_connection() && track::client_has_left::<F>(&key, flow) {
-            // A connection that began without us: the client calls the pod itself, from a port that
-            // it used through a frontend before. Had it come through one, the flow would be open.
+        if began_without_us(packet, &key, flow) {
             track::part::<F>(&key, flow);
             return Ok(Verdict::Unknown);
         }
         rewrite(hook, packet, &Rewrite::of(flow)).ok_or(Fault::Rewrite)?;
+        if flow.hop.ifindex != 0 {
+            // What `reply` was told is not for the time from which this packet refreshes the entry.
+            entry.forget_hop();
+        }
         track::touch::<F>(&key, entry, packet, helper::jiffies());
         Ok(Verdict::Pass)
     }
+}
+
+/// Whether a connection began without us that looks like the answer's: the client calls the pod
+/// itself, from a port that it used through a frontend before. Had it come through one, the flow
+/// would be open.
+#[inline(always)]
+pub fn began_without_us<F>(packet: &Parsed<F>, key: &FlowKeyOf<F>, flow: &FlowOf<F>) -> bool
+where
+    F: Layer3 + Take,
+{
+    packet.accepts_connection() && track::client_has_left::<F>(key, flow)
 }
 
 /// A packet of no flow: refused if it is for a ClusterIP where no service answers. It was sent by a

@@ -92,7 +92,7 @@ impl<F: Tables> Entry<F> {
     /// when a route changes.
     #[inline(always)]
     pub fn remember(&self, hop: &Hop) {
-        let rest = u32::from(hop.fits) | u32::from(hop.tos) << 16 | u32::from(hop.xdp) << 24;
+        let rest = u32::from(hop.fits) | u32::from(hop.tos) << 16 | u32::from(hop.device) << 24;
         // SAFETY: inside the element, and each word aligned; the last three fields are one.
         unsafe {
             let place = &raw mut (*self.0).hop;
@@ -102,6 +102,13 @@ impl<F: Tables> Entry<F> {
             core::ptr::write_volatile((&raw mut (*place).fits).cast(), rest);
             core::ptr::write_volatile(&raw mut (*place).ifindex, hop.ifindex);
         }
+    }
+
+    /// Forgets where the flow's packets leave.
+    #[inline(always)]
+    pub fn forget_hop(&self) {
+        // SAFETY: inside the element, and aligned.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.0).hop.ifindex, 0) };
     }
 
     /// Notes when the kernel's neighbour table last had a part in sending a packet of the flow.

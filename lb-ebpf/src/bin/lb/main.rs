@@ -1,6 +1,6 @@
 //! The programs: what only the kernel runs. One object, so one set of maps.
 //!
-//! A packet's way is `hook` (entry, verdict, count) → `ingress` or `egress` (whose packet is it) →
+//! A packet's way is `hook` (entry, verdict, count) → `ingress`, `egress` or `reply` (whose packet is it) →
 //! `service` (which backend) → `way`, `route` (where to) → `track` (remember; with `enter`, `ports`, `end`
 //! and `tokens`). A socket call's way is `sock` → `service`.
 #![no_std]
@@ -22,6 +22,7 @@ mod log;
 mod lookup;
 mod maps;
 mod ports;
+mod reply;
 mod route;
 mod service;
 mod settings;

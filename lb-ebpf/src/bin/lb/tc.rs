@@ -19,6 +19,7 @@ use crate::{
     fragment, hook, icmp,
     ingress::{Fresh, Known, New},
     log::trace,
+    reply::Reply,
     settings,
     skb::{self, Skb},
     track::{self, Take},
@@ -86,13 +87,28 @@ pub fn tc_egress(ctx: TcContext) -> i32 {
     }
 }
 
+/// Ingress of a device with pods behind it, for what they answer.
+#[classifier]
+pub fn tc_reply(ctx: TcContext) -> i32 {
+    if skb::is_of_a_vlan(&ctx) {
+        return TC_ACT_UNSPEC;
+    }
+    let skb = Skb::new(ctx);
+    match parse::network(&skb) {
+        Network::V4 => reply_v4(&skb),
+        Network::V6 => reply_v6(&skb),
+        Network::Other => TC_ACT_UNSPEC,
+    }
+}
+
 /// A function for each thing that may be done with a packet of a family, and the way from one to
 /// the next. Called and not inlined: see [`hook::run`].
 macro_rules! for_family {
     (
         $family:ty, $in:ident: $fragment:ident, $known:ident, $icmp:ident, $new:ident, $fresh:ident,
         $direct:ident, $answer:ident;
-        $out:ident: $out_fragment:ident, $reply:ident, $out_icmp:ident
+        $out:ident: $out_fragment:ident, $leaving:ident, $out_icmp:ident;
+        $straight:ident: $reply:ident
     ) => {
         #[inline(always)]
         fn $in(skb: &Skb) -> i32 {
@@ -130,7 +146,7 @@ macro_rules! for_family {
                 action = $out_fragment(ctx);
             }
             if action == UNKNOWN {
-                action = $reply(ctx);
+                action = $leaving(ctx);
                 if action == UNKNOWN {
                     track::end_parted::<$family>();
                     action = TC_ACT_UNSPEC;
@@ -156,11 +172,24 @@ macro_rules! for_family {
             answer::run::<$family, _>(skb, code & !FROM_HERE)
         });
         called!($out_fragment, Skb::of, |skb| fragment::run::<$family, _>(skb, EGRESS));
-        called!($reply, Skb::of, |skb| hook::run::<Egress, $family, _>(skb));
+        called!($leaving, Skb::of, |skb| hook::run::<Egress, $family, _>(skb));
         called!($out_icmp, Skb::quoting, |skb| {
             skb.from_here = true;
             icmp::run::<$family, _>(skb, EGRESS)
         });
+
+        #[inline(always)]
+        fn $straight(skb: &Skb) -> i32 {
+            if <$family>::part(skb) != Part::Whole {
+                return TC_ACT_UNSPEC;
+            }
+            match $reply(skb.ctx.skb.skb) {
+                OTHER => TC_ACT_UNSPEC,
+                action => action,
+            }
+        }
+
+        called!($reply, Skb::of, |skb| hook::run::<Reply, $family, _>(skb));
     };
 }
 
@@ -181,11 +210,13 @@ for_family! {
     V4, ingress_v4:
     tc_fragment_v4, tc_known_v4, tc_icmp_v4, tc_new_v4, tc_fresh_v4,
     tc_direct_v4, tc_answer_v4;
-    egress_v4: tc_egress_fragment_v4, tc_egress_v4, tc_egress_icmp_v4
+    egress_v4: tc_egress_fragment_v4, tc_egress_v4, tc_egress_icmp_v4;
+    reply_v4: tc_reply_v4
 }
 for_family! {
     V6, ingress_v6:
     tc_fragment_v6, tc_known_v6, tc_icmp_v6, tc_new_v6, tc_fresh_v6,
     tc_direct_v6, tc_answer_v6;
-    egress_v6: tc_egress_fragment_v6, tc_egress_v6, tc_egress_icmp_v6
+    egress_v6: tc_egress_fragment_v6, tc_egress_v6, tc_egress_icmp_v6;
+    reply_v6: tc_reply_v6
 }

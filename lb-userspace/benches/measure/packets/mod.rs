@@ -91,6 +91,7 @@ impl Case {
                 At::TcEgress => "tc egress",
                 At::FromPod => "tc of a pod",
                 At::ToPod => "tc egress of a pod",
+                At::Reply => "tc of a pod, its answers",
             },
             "family": if self.parties.near.is_ipv4() { "IPv4" } else { "IPv6" },
             "kind": self.work.name(),

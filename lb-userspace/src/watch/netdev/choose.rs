@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
 };
 
 use crate::model::{IpFamily, Rejection};
@@ -101,7 +102,7 @@ pub struct NodeNet {
     /// External devices, and those that face pods, by ifindex.
     pub devices: BTreeMap<u32, DeviceNet>,
     /// Devices that pods may be behind, by ifindex.
-    pub pods: BTreeMap<u32, PodSide>,
+    pub pods: BTreeMap<u32, PodDevice>,
     /// Devices that were asked for and are not there or cannot be used.
     pub rejections: Vec<Rejection>,
 }
@@ -134,6 +135,15 @@ pub struct DeviceNet {
     pub source_v4: Option<Ipv4Addr>,
     /// Source of IPv6 flows that leave by it.
     pub source_v6: Option<Ipv6Addr>,
+}
+
+/// A device that pods may be behind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PodDevice {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What kind it is.
+    pub side: PodSide,
 }
 
 /// What kind of device pods are behind.
@@ -200,7 +210,11 @@ impl NodeNet {
         let faces_pods =
             |link: &&Link| net.devices.get(&link.index).is_none_or(|device| device.pods);
         let pods = listing.links.iter().filter(faces_pods);
-        net.pods = pods.filter_map(|link| Some((link.index, PodSide::of(link)?))).collect();
+        let pods = pods.filter_map(|link| {
+            let device = PodDevice { name: link.name.as_str().into(), side: PodSide::of(link)? };
+            Some((link.index, device))
+        });
+        net.pods = pods.collect();
         net.rejections.extend(unmatched(listing, selection));
         net
     }

@@ -10,7 +10,8 @@ mod frames;
 mod listing;
 
 pub use choose::{
-    Address, DeviceNet, External, Link, Listing, LocalAddress, NodeNet, PodSide, Route, Selection,
+    Address, DeviceNet, External, Link, Listing, LocalAddress, NodeNet, PodDevice, PodSide, Route,
+    Selection,
 };
 
 use std::{

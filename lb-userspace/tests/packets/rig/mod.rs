@@ -113,8 +113,7 @@ impl Rig {
             flags: lb_common::device::flags::XDP,
         };
         // The bridge that the pods are on, for whom packets are handed to.
-        let node = self.cluster.netns(NODE).unwrap();
-        let bridge = inside(node, || nix::net::if_::if_nametoindex("cni0").unwrap());
+        let bridge = self.bridge();
         let flags = lb_common::device::flags::DIRECT | of_pods;
         let direct = Device { flags, ..Device::default() };
         let of_pod = Device { flags: lb_common::device::flags::PODS, ..device };
@@ -122,6 +121,11 @@ impl Rig {
             BTreeMap::from([(self.ifindex, device), (bridge, direct), (self.pod, of_pod)]);
         let plan = self.planner.plan_node(&addresses, &devices);
         self.perform(plan);
+    }
+
+    fn bridge(&self) -> u32 {
+        let node = self.cluster.netns(NODE).unwrap();
+        inside(node, || nix::net::if_::if_nametoindex("cni0").unwrap())
     }
 
     fn perform(&mut self, plan: Plan) {
@@ -149,13 +153,14 @@ impl Rig {
     /// Puts a packet through a program, as if it were at the node's external device, or at the one
     /// that the near pod is behind.
     pub fn run(&mut self, at: At, packet: &[u8]) -> Outcome {
-        let pod = self.pod;
+        let (pod, bridge) = (self.pod, self.bridge());
         self.on_node(|programs, ifindex| match at {
             At::Xdp => run_xdp(xdp(programs), ifindex, packet),
             At::TcIngress => run_tc(classifier(programs, names::TC_INGRESS), ifindex, packet),
             At::TcEgress => run_tc(classifier(programs, names::TC_EGRESS), ifindex, packet),
             At::FromPod => run_tc(classifier(programs, names::TC_INGRESS), pod, packet),
             At::ToPod => run_tc(classifier(programs, names::TC_EGRESS), pod, packet),
+            At::Reply => run_tc(classifier(programs, names::TC_REPLY), bridge, packet),
         })
     }
 

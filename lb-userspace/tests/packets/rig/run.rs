@@ -17,6 +17,8 @@ pub enum At {
     FromPod,
     /// tc egress of it.
     ToPod,
+    /// tc ingress of the pods' bridge, with the program for what they answer.
+    Reply,
 }
 
 /// What became of a packet.

@@ -9,7 +9,7 @@ use aya::{
 use lb_common::{
     Family, V4, V6,
     affinity::{Affinity, AffinityKey},
-    flow::{Flow, FlowKeyOf, FlowOf},
+    flow::{Flow, FlowKeyOf, FlowOf, kind},
     limits, names,
     pool::{Pool, PoolKey},
 };
@@ -22,6 +22,16 @@ impl Rig {
     pub fn flows(&self) -> usize {
         let reader = Reader::new(&self.maps);
         reader.flows_v4().unwrap().len() + reader.flows_v6().unwrap().len()
+    }
+
+    /// What was seen of the answers of each flow, as flags of [`lb_common::flow::state`].
+    pub fn states(&self) -> Vec<u8> {
+        let reader = Reader::new(&self.maps);
+        let is_answer = |kind| matches!(kind, kind::FROM_LOCAL | kind::FROM_REMOTE);
+        let (v4, v6) = (reader.flows_v4().unwrap(), reader.flows_v6().unwrap());
+        let v4 = v4.iter().map(|(_, flow)| (flow.kind, flow.state));
+        let all = v4.chain(v6.iter().map(|(_, flow)| (flow.kind, flow.state)));
+        all.filter(|(kind, _)| is_answer(*kind)).map(|(_, state)| state).collect()
     }
 
     /// Makes every flow look as if its last packet had been so many seconds ago.
