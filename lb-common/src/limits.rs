@@ -6,7 +6,7 @@ use crate::run::Run;
 pub const SERVICES: u32 = 1 << 16;
 /// Rows of `BACKENDS` unless set otherwise: four a service.
 pub const BACKENDS: u32 = 1 << 18;
-/// Slots unless set otherwise: hash tables for 5,000 service ports of up to eight endpoints, far
+/// Slots unless set otherwise: hash tables for 4,800 service ports of up to eight endpoints, far
 /// more than there are NodePorts, and the lists. A change needs the new run beside the old one
 /// until the old one's readers are gone.
 pub const SLOTS: u32 = 1 << 22;
