@@ -55,7 +55,7 @@ pub struct Flow<A> {
     pub source_port: Be16,
     /// New destination port.
     pub destination_port: Be16,
-    /// Where packets leave that go on from here, past the host's stack.
+    /// Where packets leave that go on from here.
     pub hop: Hop,
     /// Low half of jiffies when last refreshed; only differences mean something.
     pub seen_jiffies: u32,
@@ -100,8 +100,8 @@ pub struct Hop {
     pub fits: u16,
     /// Type of service or traffic class that was asked about.
     pub tos: u8,
-    /// What the device may be used for: its [`flags`](crate::device::flags).
-    pub device: u8,
+    /// Not zero: XDP may send out of the device.
+    pub xdp: u8,
 }
 
 /// Which direction of which translation an entry is.

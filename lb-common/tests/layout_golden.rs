@@ -50,7 +50,7 @@ fields! {
     BackendRef { index, generation }
     FlowKey<Ipv4> { source, destination, source_port, destination_port, protocol, hook, pad }
     FlowKey<Ipv6> { source, destination, source_port, destination_port, protocol, hook, pad }
-    Hop { ifindex, ethernet, fits, tos, device }
+    Hop { ifindex, ethernet, fits, tos, xdp }
     Flow<Ipv4> {
         source, destination, source_port, destination_port, hop, seen_jiffies, backend, service,
         kind, state, answered, shown, id, life, seen_s

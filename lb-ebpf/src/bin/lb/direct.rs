@@ -1,5 +1,4 @@
-//! Past the host's stack (`--direct-delivery`): packets for a pod on this node, straight to its device;
-//! its answers are the business of [`reply`](crate::reply).
+//! Past the host's stack (`--direct-delivery`): packets for a pod on this node, straight to its device.
 //!
 //! XDP asks before it changes anything, and leaves what it cannot bring there to tc. At tc this is a
 //! step of its own, behind the rewriting, since both do not fit one stack frame. What is special
@@ -8,7 +7,7 @@
 use lb_common::{
     counter::Counter,
     device::{Device, flags},
-    flow::{FlowKey, FlowOf, hook::EGRESS},
+    flow::FlowOf,
     settings::flags as settings_flags,
 };
 use lb_ebpf::{
@@ -21,10 +20,10 @@ use lb_ebpf::{
 use crate::{
     count::count,
     hook::{Hook, settle},
-    lookup::{self, Entry},
-    maps::{DEVICES, Tables},
-    route::{self, FibFamily, NextHop, Route},
-    settings, track, way,
+    lookup,
+    maps::DEVICES,
+    route::{FibFamily, NextHop, Route},
+    settings,
 };
 
 /// At XDP, the way to a pod's device. `None` is for the stack, or at tc for [`run`].
@@ -58,7 +57,7 @@ where
 #[inline(always)]
 pub fn run<F, H>(hook: &mut H) -> Verdict
 where
-    F: Fragmented + FibFamily + Tables,
+    F: Fragmented + FibFamily,
     H: Hook,
 {
     settle(hand_over::<F, H>(hook))
@@ -67,7 +66,7 @@ where
 #[inline(always)]
 fn hand_over<F, H>(hook: &mut H) -> Result<Verdict, Fault>
 where
-    F: Fragmented + FibFamily + Tables,
+    F: Fragmented + FibFamily,
     H: Hook,
 {
     let packet =
@@ -77,33 +76,11 @@ where
         return Ok(Verdict::Pass);
     };
     let Some(device) = of_a_pod(&next_hop) else { return Ok(Verdict::Pass) };
-    if way::remembers_pods::<F>() && packet.has_transport {
-        remember(&packet, &next_hop);
-    }
     spend_hop(hook, &packet).ok_or(Fault::Rewrite)?;
     count(Counter::DirectDelivery);
     let at_its_own_end = next_hop.resolved && device.flags & flags::PEER != 0;
     if at_its_own_end { put_in(hook, &next_hop) } else { hook.send(&next_hop) }
         .ok_or(Fault::Rewrite)
-}
-
-/// Notes the way in the packet's flow, so that others like it need not come here.
-#[inline(always)]
-fn remember<F: Fragmented + FibFamily + Tables>(packet: &Parsed<F>, next_hop: &NextHop) {
-    // The packet was rewritten, so that its flow is found by the answer's.
-    let answer = FlowKey {
-        source: packet.destination,
-        destination: packet.source,
-        source_port: packet.destination_port,
-        destination_port: packet.source_port,
-        protocol: packet.protocol,
-        hook: EGRESS,
-        pad: 0,
-    };
-    let Some(entry) = Entry::<F>::find(&answer) else { return };
-    if let Some(first) = Entry::<F>::find(&track::other_key::<F>(&answer, entry.flow())) {
-        first.remember(&route::to_remember(next_hop, packet));
-    }
 }
 
 /// In at the pod's own end of the device, as if the node had sent it by the other one.

@@ -92,7 +92,7 @@ impl<F: Tables> Entry<F> {
     /// when a route changes.
     #[inline(always)]
     pub fn remember(&self, hop: &Hop) {
-        let rest = u32::from(hop.fits) | u32::from(hop.tos) << 16 | u32::from(hop.device) << 24;
+        let rest = u32::from(hop.fits) | u32::from(hop.tos) << 16 | u32::from(hop.xdp) << 24;
         // SAFETY: inside the element, and each word aligned; the last three fields are one.
         unsafe {
             let place = &raw mut (*self.0).hop;

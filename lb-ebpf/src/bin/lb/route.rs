@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_fib_lookup;
 use lb_common::{
     Be16, Be32, Family, Ipv6, V4, V6,
-    device::Device,
+    device::{self, Device},
     flow::{FlowOf, Hop},
     limits,
 };
@@ -188,7 +188,7 @@ pub fn to_remember<F: Family>(next_hop: &NextHop, packet: &Parsed<F>) -> Hop {
         ethernet: answer.ethernet(),
         fits: answer.total_length,
         tos: packet.tos,
-        device: device.map_or(0, |device| device.flags as u8),
+        xdp: device.is_some_and(|device| device.flags & device::flags::XDP != 0).into(),
     }
 }
 

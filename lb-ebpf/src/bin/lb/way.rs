@@ -15,7 +15,6 @@ use lb_ebpf::{
 };
 
 use crate::{
-    count::count,
     direct,
     hook::Hook,
     lookup::{self, Entry},
@@ -37,63 +36,28 @@ where
     H: Hook,
 {
     let flow = entry.flow();
-    let to_local = flow.kind == flow_kind::TO_LOCAL;
-    if to_local && (H::TC_FOLLOWS || !remembers_pods::<F>()) {
-        let verdict = local(hook, packet, flow)?;
-        if remembers_pods::<F>() {
-            forget(entry);
-        }
-        return Ok(verdict);
+    if flow.kind == flow_kind::TO_LOCAL {
+        return local(hook, packet, flow);
     }
     let hop = flow.hop;
     let longest = hook.longest(packet).ok_or(Fault::Rewrite)?;
-    let (mut asked, mut up) = (None, false);
+    let mut asked = None;
     if packet.ttl > 1 && route::holds::<F>(flow, packet, longest, now) {
-        let takes_frames = u32::from(hop.device) & device_flags::XDP != 0;
-        if H::TC_FOLLOWS && !takes_frames && hop.ifindex != hook.ifindex() {
+        if H::TC_FOLLOWS && hop.xdp == 0 && hop.ifindex != hook.ifindex() {
             return Err(Fault::Unfinished(Counter::XdpRoute));
         }
-        if remembers_pods::<F>() && to_local {
-            count(Counter::DirectDelivery);
-        }
-    } else if remembers_pods::<F>() && to_local {
-        forget(entry);
-        up = true;
     } else {
         show::<F, H>(entry)?;
         let next_hop = next_hop(hook, packet, flow.source, flow.destination, None)?;
         entry.remember(&route::to_remember(&next_hop, packet));
         asked = Some(next_hop);
     }
-    rewrite(hook, packet, &Rewrite { hop: !up, ..Rewrite::of(flow) }).ok_or(Fault::Rewrite)?;
-    if up {
-        return Ok(Verdict::Local);
-    }
-    let verdict = match asked {
+    rewrite(hook, packet, &going_on::<F>(flow)).ok_or(Fault::Rewrite)?;
+    match asked {
         Some(next_hop) => hook.send(&next_hop),
         None => hook.send_again(&hop),
-    };
-    let in_a_pod = u32::from(hop.device) & device_flags::PEER != 0;
-    if remembers_pods::<F>() && to_local && in_a_pod && verdict.is_some() {
-        return Ok(Verdict::PutIn(hop.ifindex));
     }
-    verdict.ok_or(Fault::Rewrite)
-}
-
-/// Whether an entry remembers the way to a pod's device, so that tc need not ask for it in a step of
-/// its own. IPv6's does not: what it takes to follow it does not fit the stack of 5.10 and 6.1.
-#[inline(always)]
-pub const fn remembers_pods<F: Layer3>() -> bool {
-    !F::IPV6
-}
-
-/// Forgets the way of packets to a backend on this node, as the one at hand renews its entry without
-/// having asked for it.
-#[inline(always)]
-fn forget<F: Tables>(entry: Entry<F>) {
-    if entry.flow().hop.ifindex != 0 {
-        entry.forget_hop();
-    }
+    .ok_or(Fault::Rewrite)
 }
 
 /// Sees to it that the kernel's neighbour table has a part in it now and then. XDP's frames go past
