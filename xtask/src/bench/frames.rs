@@ -68,7 +68,7 @@ impl Case {
 /// Measures.
 pub fn measure(programs: &Programs, quick: bool) -> Result<Measured> {
     let (samples, frames, flows) =
-        if quick { (5, 50_000, "1,1000,50000") } else { (5, 200_000, "1,1000,50000,500000") };
+        if quick { (5, 50_000, "1,1000,50000") } else { (5, 100_000, "1,1000,50000,500000") };
     let arguments = [format!("--samples={samples}"), format!("--frames={frames}")];
     let mut arguments =
         [vec!["frames".to_owned(), format!("--flows={flows}")], arguments.into()].concat();

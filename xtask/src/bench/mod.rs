@@ -164,6 +164,9 @@ fn measure_all(report: &mut Report, args: &Args, programs: &Programs) -> Result<
     if wanted(Only::Programming) {
         report.add_all(programming::measure(programs, quick, &interrupt)?);
     }
+    if wanted(Only::Upgrades) {
+        report.add(upgrades::measure(programs, quick, &interrupt)?);
+    }
     if wanted(Only::Frames) {
         report.add(frames::measure(programs, quick)?);
         interrupt.check()?;
@@ -172,9 +175,6 @@ fn measure_all(report: &mut Report, args: &Args, programs: &Programs) -> Result<
         report.add(limits::measure(programs, quick)?);
         interrupt.check()?;
         report.add_all(scale::measure(programs, quick, &interrupt)?);
-    }
-    if wanted(Only::Upgrades) {
-        report.add(upgrades::measure(programs, quick, &interrupt)?);
     }
     Ok(())
 }
