@@ -44,7 +44,7 @@ struct Case {
 pub fn measure(measurements: &Programs, quick: bool) -> Result<(Section, Vec<Budget>)> {
     // New flows keep their source ports meanwhile: where 95 % of 20,000 are taken beforehand, there
     // are no more than 1,000, of which each call at either hook takes one.
-    let (samples, calls) = if quick { (10, 20) } else { (20, 15) };
+    let (samples, calls) = if quick { (10, 20) } else { (30, 15) };
     let arguments = ["packets", "--samples", &samples.to_string(), "--calls", &calls.to_string()]
         .map(str::to_owned);
     let Found { runs_a_call, cases, programs } = measurements.measure(&arguments)?;
