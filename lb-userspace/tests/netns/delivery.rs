@@ -23,7 +23,7 @@ pub fn stage() -> Stage {
         );
         stage.write(&format!("{pod}-{MAIN}"), &[service(pod, &spec), stage.endpoints(pod, &[pod])]);
         if is_apart {
-            set_apart(&stage, pod);
+            stage.cluster.set_apart(pod).unwrap();
         }
     }
     stage
@@ -35,26 +35,6 @@ pub fn device(stage: &Stage, pod: &str) -> String {
         Some(IpAddr::V4(address)) => format!("pod{}", address.octets()[3]),
         other => panic!("{other:?}"),
     }
-}
-
-/// Takes a pod off the bridge, and routes to it by its own device.
-pub fn set_apart(stage: &Stage, pod: &str) {
-    let near = device(stage, pod);
-    let gateways = stage.cluster.bridge_addresses("node1").unwrap();
-    let addresses = stage.cluster.addresses(pod).unwrap();
-    let node = stage.cluster.netns("node1").unwrap();
-    node.links(async |links| {
-        links.release(&near).await?;
-        // Neighbour discovery answers only for addresses of the device that is asked.
-        for gateway in gateways.iter().filter(|gateway| gateway.is_ipv6()) {
-            links.address(&near, (*gateway).into()).await?;
-        }
-        for address in addresses {
-            links.direct_route((*address).into(), &near).await?;
-        }
-        Ok(())
-    })
-    .unwrap();
 }
 
 fn handed_over(agent: &Agent) -> u64 {
@@ -136,7 +116,7 @@ fn a_pod_that_comes_later_and_one_whose_link_is_narrow_are_served() {
     let mut stage = stage();
     let agent = stage.start_with("node1", &["--direct-delivery"]);
     stage.add_pod("node1", "later");
-    set_apart(&stage, "later");
+    stage.cluster.set_apart("later").unwrap();
     let spec = "type: NodePort, ports: [{name: http, port: 80, nodePort: 30082}]";
     stage.write("later.yaml", &[service("later", spec), stage.endpoints("later", &["later"])]);
     let node = stage.address("node1", true).unwrap();

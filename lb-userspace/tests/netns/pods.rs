@@ -12,7 +12,7 @@ use lb_testbed::{Agent, Families, Probe, Report};
 use nix::net::if_::if_nametoindex;
 
 use crate::{
-    delivery::{device, set_apart},
+    delivery::device,
     refusals::ping,
     stage::{DNS, MAIN, Stage, service, until, until_logged},
 };
@@ -42,7 +42,7 @@ fn stage_with(arguments: &[&str]) -> (Stage, Vec<Agent>) {
     for caller in CALLERS {
         stage.add_pod(NODES[0], caller);
     }
-    set_apart(&stage, "apart");
+    stage.cluster.set_apart("apart").unwrap();
     let mut documents = Vec::new();
     for (name, [v4, v6], pod) in
         [("far", CLUSTER_IP, "far"), ("near", LOCAL_IP, "near"), ("deaf", DEAF_IP, "far")]

@@ -6,7 +6,7 @@ use lb_testbed::{Agent, CLIENT, Cluster, Probe};
 use serde_json::Value;
 
 use crate::{
-    delivery::{PODS, counted, device, set_apart, stage},
+    delivery::{PODS, counted, device, stage},
     stage::{Stage, inspect, until},
 };
 
@@ -115,7 +115,7 @@ fn devices_of_pods_that_come_and_go_have_the_program_while_they_are_there() {
     let agent = stage.start_with("node1", DIRECT);
     until(|| links(&agent).len() == 2).unwrap_or_else(|| panic!("{:?}", links(&agent)));
     stage.add_pod("node1", "later");
-    set_apart(&stage, "later");
+    stage.cluster.set_apart("later").unwrap();
     until(|| links(&agent).len() == 3).unwrap_or_else(|| panic!("{:?}", links(&agent)));
     let near = device(&stage, "later");
     let node = stage.cluster.netns("node1").unwrap();
