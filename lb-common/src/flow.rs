@@ -76,8 +76,10 @@ pub struct Flow<A> {
     pub shown: u8,
     /// Tells this flow from an earlier one with the same key.
     pub id: u32,
-    /// One of [`life`], in the client's direction; zero in the other.
-    pub life: u32,
+    /// How the flow ends. In the client's direction one of [`life`]. In the other, what the backend
+    /// waits for, if it closed first: it takes a new connection from the same port only if that
+    /// began later than the last one ended. Zero: nothing.
+    pub end: u32,
     /// Seconds of the monotonic clock when last refreshed, for people.
     pub seen_s: u32,
 }

@@ -53,11 +53,11 @@ fields! {
     Hop { ifindex, ethernet, fits, tos, xdp }
     Flow<Ipv4> {
         source, destination, source_port, destination_port, hop, seen_jiffies, backend, service,
-        kind, state, answered, shown, id, life, seen_s
+        kind, state, answered, shown, id, end, seen_s
     }
     Flow<Ipv6> {
         source, destination, source_port, destination_port, hop, seen_jiffies, backend, service,
-        kind, state, answered, shown, id, life, seen_s
+        kind, state, answered, shown, id, end, seen_s
     }
     FragmentKey { source, destination, identity, protocol, hook, pad }
     Ports { source, destination, seen_s }

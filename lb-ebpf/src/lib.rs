@@ -14,3 +14,4 @@ pub mod parse;
 pub mod rewrite;
 pub mod sctp;
 pub mod verdict;
+pub mod wait;

@@ -31,7 +31,13 @@ impl Sides {
     /// and what got lost.
     #[inline(always)]
     pub const fn closed(self) -> bool {
-        (self.client | self.backend) & RST != 0 || self.client & self.backend & FIN != 0
+        self.reset() || self.client & self.backend & FIN != 0
+    }
+
+    /// Whether either side has reset the connection: then nobody waits out its end.
+    #[inline(always)]
+    pub const fn reset(self) -> bool {
+        (self.client | self.backend) & RST != 0
     }
 
     /// Whether the client has shown that it is there: a flood of first packets does not.

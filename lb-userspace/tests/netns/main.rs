@@ -26,6 +26,8 @@ mod replies;
 mod restart;
 mod room;
 mod stage;
+
 mod start;
 mod tampering;
 mod transfers;
+mod turnover;

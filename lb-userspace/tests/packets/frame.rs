@@ -3,7 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+use etherparse::{
+    IpHeaders, NetSlice, PacketBuilder, PacketBuilderStep, SlicedPacket, TcpHeader,
+    TcpOptionElement, TransportSlice,
+};
 
 use crate::chunk;
 
@@ -22,17 +25,42 @@ pub enum Tcp {
 
 /// A TCP packet with a short payload.
 pub fn tcp(from: &str, to: &str, flags: Tcp) -> Vec<u8> {
+    write(tcp_step(from, to, flags, 1_000), b"payload")
+}
+
+/// A TCP packet without payload, by its sequence number and its timestamp. Options are laid out as
+/// Linux does it.
+pub fn tcp_aged(from: &str, to: &str, flags: Tcp, sequence: u32, stamp: Option<u32>) -> Vec<u8> {
+    use TcpOptionElement::{
+        MaximumSegmentSize, Noop, SelectiveAcknowledgementPermitted, Timestamp,
+    };
+
+    let stamp = stamp.map(|stamp| Timestamp(stamp, 0));
+    let options: Vec<_> = match (flags, stamp) {
+        (Tcp::Syn, Some(stamp)) => {
+            vec![MaximumSegmentSize(1_460), SelectiveAcknowledgementPermitted, stamp]
+        }
+        (_, Some(stamp)) => vec![Noop, Noop, stamp],
+        (_, None) => Vec::new(),
+    };
+    write(tcp_step(from, to, flags, sequence).options(&options).unwrap(), b"")
+}
+
+fn tcp_step(from: &str, to: &str, flags: Tcp, sequence: u32) -> PacketBuilderStep<TcpHeader> {
     let (from, to) = sockets(from, to);
-    let step = ip(from, to).tcp(from.port(), to.port(), 1_000, 64_000);
-    let step = match flags {
+    let step = ip(from, to).tcp(from.port(), to.port(), sequence, 64_000);
+    match flags {
         Tcp::Syn => step.syn(),
         Tcp::SynAck => step.syn().ack(2_000),
         Tcp::Ack => step.ack(2_000),
         Tcp::Fin => step.ack(2_000).fin(),
         Tcp::Rst => step.rst(),
-    };
+    }
+}
+
+fn write(step: PacketBuilderStep<TcpHeader>, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    step.write(&mut bytes, b"payload").unwrap();
+    step.write(&mut bytes, payload).unwrap();
     bytes
 }
 
@@ -48,7 +76,7 @@ fn sockets(from: &str, to: &str) -> (SocketAddr, SocketAddr) {
     (from.parse().unwrap(), to.parse().unwrap())
 }
 
-fn ip(from: SocketAddr, to: SocketAddr) -> etherparse::PacketBuilderStep<etherparse::IpHeaders> {
+fn ip(from: SocketAddr, to: SocketAddr) -> PacketBuilderStep<IpHeaders> {
     let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     match (from.ip(), to.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), 64),

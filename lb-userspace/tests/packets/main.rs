@@ -30,3 +30,4 @@ mod sctp;
 #[path = "../node/service.rs"]
 #[allow(dead_code, reason = "each rung uses a part of it")]
 mod service;
+mod waits;

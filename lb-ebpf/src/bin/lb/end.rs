@@ -6,7 +6,7 @@
 
 use lb_common::{
     counter::Counter,
-    flow::{FlowKeyOf, FlowOf, kind, life},
+    flow::{FlowOf, kind, life},
 };
 use lb_ebpf::life::{Patience, Sides};
 
@@ -25,7 +25,8 @@ pub enum Reclaimed {
     Free,
     /// It is not over.
     Held,
-    /// It is closed, its port is free, and it has not been silent for long enough.
+    /// It is closed, its port is free, and it has not been silent for long enough, or its backend
+    /// would not take the connection that is to have the port.
     Lingers,
 }
 
@@ -55,6 +56,8 @@ impl Reclaimed {
 pub struct Whole<F: Tables> {
     /// The client's direction.
     pub first: Entry<F>,
+    /// The backend's direction.
+    answer: Entry<F>,
     /// What both have seen.
     pub sides: Sides,
     /// Since when neither has seen a packet, to within the refresh interval.
@@ -62,12 +65,14 @@ pub struct Whole<F: Tables> {
 }
 
 impl<F: Tables> Whole<F> {
-    /// The flow with this first key. A half that is missing is being put in, or out, at this
-    /// moment.
+    /// The flow whose first key is in the scratch room; puts the other beside it. A half that is
+    /// missing is being put in, or out, at this moment.
     #[inline(always)]
-    pub fn find(key: &FlowKeyOf<F>) -> Option<Self> {
-        let first = Entry::<F>::find(key)?;
-        let answer = Entry::<F>::find(&other_key::<F>(key, first.flow()))?;
+    pub fn find() -> Option<Self> {
+        let room = lookup::scratch::<F>()?;
+        let first = Entry::<F>::find(&room.ending)?;
+        room.ending_answer = other_key::<F>(&room.ending, first.flow());
+        let answer = Entry::<F>::find(&room.ending_answer)?;
         let (there, back): (&FlowOf<F>, &FlowOf<F>) = (first.flow(), answer.flow());
         if there.id != back.id {
             return None;
@@ -77,8 +82,9 @@ impl<F: Tables> Whole<F> {
         // What another CPU has noted just now may lie ahead of our clock by a second.
         let idle_s = if (there_s as i32) < back_s as i32 { there_s } else { back_s };
         let idle_s = if (idle_s as i32) < 0 { 0 } else { idle_s };
-        let sides = Sides { protocol: key.protocol, client: there.state, backend: back.state };
-        Some(Self { first, sides, idle_s })
+        let sides =
+            Sides { protocol: room.ending.protocol, client: there.state, backend: back.state };
+        Some(Self { first, answer, sides, idle_s })
     }
 
     /// Whether it will not be missed.
@@ -94,10 +100,10 @@ pub fn reclaim<F: Take>(patience: Patience) -> Reclaimed {
     let Some(room) = lookup::scratch::<F>() else { return Reclaimed::Held };
     let Some(answer) = Entry::<F>::find(&room.other_key) else { return Reclaimed::Held };
     room.ending = first_key::<F>(&room.other_key, answer.flow());
-    let Some(whole) = Whole::<F>::find(&room.ending) else { return Reclaimed::Held };
+    let Some(whole) = Whole::<F>::find() else { return Reclaimed::Held };
     let flow = whole.first.flow();
-    if !whole.is_over(patience) {
-        let released = flow.life == life::RELEASED;
+    if !whole.is_over(patience) || !room.age.is_taken_after(answer.flow().end) {
+        let released = flow.end == life::RELEASED;
         return if released { Reclaimed::Lingers } else { Reclaimed::Held };
     }
     let early = !whole.is_over(Patience::Full);
@@ -116,14 +122,13 @@ pub fn end<F: Tables>(id: u32) -> bool {
     let Some(first) = Entry::<F>::find(&room.ending) else { return false };
     let Some(life) = first.advance(id, life::ENDED) else { return false };
     let flow = first.flow();
-    let answer = other_key::<F>(&room.ending, flow);
+    room.ending_answer = other_key::<F>(&room.ending, flow);
     let holds = flow.kind == kind::TO_REMOTE && life == life::HELD;
-    lookup::erase::<F>(&answer);
-    if holds {
-        ports::towards::<F>(answer.source, answer.source_port, answer.destination, answer.protocol);
-    }
+    let answer = &room.ending_answer;
+    lookup::erase::<F>(answer);
     lookup::erase::<F>(&room.ending);
     if holds {
+        ports::towards::<F>(answer.source, answer.source_port, answer.destination, answer.protocol);
         ports::give_port(answer.destination_port.get().into());
     }
     true
@@ -134,10 +139,13 @@ pub fn end<F: Tables>(id: u32) -> bool {
 #[inline(always)]
 pub fn close<F: Tables>() -> u32 {
     let Some(room) = lookup::scratch::<F>() else { return 0 };
-    let Some(whole) = Whole::<F>::find(&room.ending) else { return 0 };
+    let Some(whole) = Whole::<F>::find() else { return 0 };
     let flow = whole.first.flow();
     if !whole.sides.closed() || whole.first.advance(flow.id, life::RELEASED).is_none() {
         return 0;
+    }
+    if !whole.sides.reset() {
+        whole.answer.set_wait(room.wait);
     }
     ports::towards::<F>(flow.destination, flow.destination_port, flow.source, room.ending.protocol);
     ports::give_port(flow.source_port.get().into())

@@ -16,9 +16,10 @@ use lb_common::{
 };
 
 use lb_ebpf::{
-    parse::{Layer3, Parsed},
+    parse::{FIN, Layer3, Parsed},
     rewrite::rewrite,
     verdict::{Fault, Verdict},
+    wait::Age,
 };
 
 use crate::{
@@ -59,6 +60,9 @@ impl Direction for Known {
         if !still_good(packet, &key, entry.flow()) {
             track::leave::<F>(entry.flow().id);
             return Ok(Verdict::Unknown);
+        }
+        if packet.is_tcp() && packet.flags & FIN != 0 {
+            track::note_age::<F>(Age::read(hook, packet));
         }
         let now = helper::jiffies();
         let verdict = way::deliver(hook, packet, entry, now)?;
@@ -261,6 +265,11 @@ where
         destination_port: chosen.backend.port,
         backend: chosen.reference,
         service,
+        age: if packet.is_tcp() {
+            Age::read(hook, packet).unwrap_or_default()
+        } else {
+            Age::default()
+        },
     };
     let mut next_hop = None;
     if let Some(device) = pods_device(hook) {

@@ -125,6 +125,13 @@ impl<F: Tables> Entry<F> {
         unsafe { core::ptr::write_volatile(&raw mut (*self.0).answered, 1) };
     }
 
+    /// Notes in the answer's direction what the backend waits for.
+    #[inline(always)]
+    pub fn set_wait(&self, wait: u32) {
+        // SAFETY: inside the element, and aligned.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.0).end, wait) };
+    }
+
     /// Moves the flow with this id on to a later [`lb_common::flow::life`]. Of those who try, one
     /// gets the life it had before; nobody, if the element is another flow's by now.
     #[inline(always)]
@@ -135,10 +142,10 @@ impl<F: Tables> Entry<F> {
         unsafe {
             bpf_spin_lock(lock.cast());
             let same = core::ptr::read_volatile(&raw const (*self.0).id) == id;
-            let from = core::ptr::read_volatile(&raw const (*self.0).life);
+            let from = core::ptr::read_volatile(&raw const (*self.0).end);
             let moves = same && from < to;
             if moves {
-                core::ptr::write_volatile(&raw mut (*self.0).life, to);
+                core::ptr::write_volatile(&raw mut (*self.0).end, to);
             }
             bpf_spin_unlock(lock.cast());
             moves.then_some(from)

@@ -23,6 +23,7 @@ use lb_common::{
     socket::{Origin, UdpPeer, UdpPeerKey},
     source_range::SourceRange,
 };
+use lb_ebpf::wait::Age;
 
 const SERVICES_SIZE: usize = limits::SERVICES as usize;
 const SLOTS_SIZE: usize = limits::SLOTS as usize;
@@ -175,8 +176,14 @@ pub struct Scratch<F: Family> {
     pub key: FlowKeyOf<F>,
     /// First key of a flow that is being ended, or asked about.
     pub ending: FlowKeyOf<F>,
+    /// The other key of that flow.
+    pub ending_answer: FlowKeyOf<F>,
     /// The [id](lb_common::flow::Flow::id) of a known flow that its packet is to leave.
     pub stale: u32,
+    /// How old the packet is that opens the flow.
+    pub age: Age,
+    /// Of a flow that is being closed: what its backend may wait for.
+    pub wait: u32,
     /// Device that a flow to a backend elsewhere leaves by.
     pub ifindex: u32,
     /// What became of the new flow.

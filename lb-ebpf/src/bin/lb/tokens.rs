@@ -81,7 +81,7 @@ pub fn look_at_confirmed<F: Take>(patience: Patience) -> bool {
 fn find<F: Tables>(token: &lb_common::flow::TokenOf<F>) -> Option<Whole<F>> {
     let room = lookup::scratch::<F>()?;
     room.ending = token.key;
-    Whole::<F>::find(&room.ending).filter(|whole| whole.first.flow().id == token.id)
+    Whole::<F>::find().filter(|whole| whole.first.flow().id == token.id)
 }
 
 /// Ends the flow whose first key is in the scratch room.

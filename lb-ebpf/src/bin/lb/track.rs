@@ -15,6 +15,7 @@ use lb_ebpf::{
     life::{Patience, Sides},
     parse::{Layer3, Parsed},
     verdict::Fault,
+    wait::Age,
 };
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     enter::{self, ENTERED, NO_POOL, NO_PORT, NO_ROOM, THEIRS},
     helper,
     lookup::{self, Entry},
-    maps::Tables,
+    maps::{Scratch, Tables},
     route::{self, NextHop},
     settings, tokens,
 };
@@ -42,6 +43,8 @@ pub struct NewFlow<F: Family> {
     pub backend: BackendRef,
     /// Row of `SERVICES`.
     pub service: u32,
+    /// How old its packet is.
+    pub age: Age,
 }
 
 /// Lays a new flow out in the scratch room, but for the source port that the backend is to see.
@@ -54,6 +57,7 @@ pub fn prepare<F: Layer3 + Tables>(
     let room = lookup::scratch::<F>().ok_or(Fault::FlowTable)?;
     let local = new.kind == kind::TO_LOCAL;
     let now_ns = helper::now_ns();
+    room.age = new.age;
     room.ifindex = next_hop.map_or(0, |next_hop| next_hop.ifindex);
     room.key = packet.flow_key(hook::INGRESS);
     room.other_key = FlowKey {
@@ -77,7 +81,7 @@ pub fn prepare<F: Layer3 + Tables>(
         answered: 0,
         shown: shown_now(seconds_of(now_ns)),
         id: now_ns as u32,
-        life: life::HELD,
+        end: life::HELD,
         hop: Hop::default(),
         seen_jiffies: helper::jiffies(),
         seen_s: seconds_of(now_ns),
@@ -100,8 +104,10 @@ pub fn prepare<F: Layer3 + Tables>(
 #[inline(always)]
 fn open<F: Take>() -> u32 {
     let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
-    if Entry::<F>::find(&room.key).is_some_and(|entry| entry.flow().id == room.stale) {
+    let known = Entry::<F>::find(&room.key);
+    if let Some(entry) = known.filter(|entry| entry.flow().id == room.stale) {
         room.ending = room.key;
+        keep_port(room, entry.flow());
         if F::end(room.stale) {
             count(if is_udp(&room.key) { Counter::FlowMoved } else { Counter::FlowEnded });
         }
@@ -116,6 +122,17 @@ fn open<F: Take>() -> u32 {
     }
     room.opened = opened;
     opened
+}
+
+/// A client that calls again from the same port, by the same backend, is to have the same port of
+/// ours: to the backend, no other connection from there can be mistaken for an older one.
+#[inline(always)]
+fn keep_port<F: Tables>(room: &mut Scratch<F>, last: &FlowOf<F>) {
+    let same = last.destination == room.flow.destination
+        && last.destination_port == room.flow.destination_port;
+    if same && last.kind == kind::TO_REMOTE && room.flow.kind == kind::TO_REMOTE {
+        room.other_key.destination_port = last.source_port;
+    }
 }
 
 /// The flow that was opened last, on this CPU and for this packet, and where its packet leaves.
@@ -310,7 +327,19 @@ where
         && let Some(room) = lookup::scratch::<F>()
     {
         room.ending = first_key::<F>(key, flow);
+        if !first {
+            // The client was first.
+            room.wait = 0;
+        }
         F::close();
+    }
+}
+
+/// Notes how old a client's packet is that may close the flow.
+#[inline(always)]
+pub fn note_age<F: Tables>(age: Option<Age>) {
+    if let Some(room) = lookup::scratch::<F>() {
+        room.wait = age.unwrap_or_default().wait();
     }
 }
 
