@@ -147,7 +147,7 @@ impl Devices {
             if let Some(Attached { device, .. }) = self.attached.remove(ifindex) {
                 let name = &*device.name;
                 info!(device = name, ifindex, "device left: programs taken off");
-                self.tc.remove(&Hook::TC, name);
+                self.tc.remove(&Hook::TC, *ifindex);
             }
         }
         if !gone.is_empty() || !self.swept {

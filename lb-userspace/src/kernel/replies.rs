@@ -58,10 +58,10 @@ impl Replies {
         }
         let before = self.attached.len();
         let tc = self.tc;
-        self.attached.retain(|ifindex, name| {
+        self.attached.retain(|ifindex, _| {
             let stays = wanted.contains_key(ifindex);
             if !stays {
-                tc.remove(&[HOOK], name);
+                tc.remove(&[HOOK], *ifindex);
             }
             stays
         });

@@ -3,12 +3,13 @@
 //!
 //! Which programs belong where is the business of `device` and `replies`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io};
 
 use aya::programs::{
-    TcAttachType,
+    TcAttachType, TcError,
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
 };
+use nix::net::if_::{if_indextoname, if_nameindex};
 use tracing::debug;
 
 use super::{
@@ -99,10 +100,10 @@ impl Tc {
         }
     }
 
-    /// Takes the filters at these hooks off a device; links go with their pins.
-    pub fn remove(self, hooks: &[Hook], name: &str) {
-        if self == Self::Filters {
-            remove_filters(hooks, name);
+    /// Takes the filters at these hooks off a device, if it is still there; links go with their pins.
+    pub fn remove(self, hooks: &[Hook], ifindex: u32) {
+        if let (Self::Filters, Ok(name)) = (self, name_now(ifindex)) {
+            remove_filters(hooks, &name);
         }
     }
 
@@ -111,7 +112,7 @@ impl Tc {
         if self == Self::Links {
             return;
         }
-        for device in nix::net::if_::if_nameindex().iter().flatten() {
+        for device in if_nameindex().iter().flatten() {
             if !wanted.contains(&device.index()) {
                 remove_filters(hooks, &device.name().to_string_lossy());
             }
@@ -140,8 +141,9 @@ fn priority(hook: Hook) -> u16 {
 
 /// Puts a program into its filter, making the filter if there is none.
 fn attach_filter(programs: &mut Programs, place: &Place<'_>) -> Result<Held, Error> {
-    let Place { hook, name, .. } = *place;
+    let Place { hook, ifindex, name } = *place;
     let failed = |source| Error::Filter { program: hook.program, target: name.to_owned(), source };
+    let name = &*name_now(ifindex).map_err(|source| failed(TcError::IoError(source).into()))?;
     if let Err(error) = qdisc_add_clsact(name) {
         debug!(device = name, "adding clsact: {error}");
     }
@@ -162,7 +164,12 @@ fn attach_filter(programs: &mut Programs, place: &Place<'_>) -> Result<Held, Err
     Ok(held)
 }
 
-fn our_filter(hook: Hook, name: &str) -> std::io::Result<SchedClassifierLink> {
+/// The library asks for names, and a device's may be another's since it was listed.
+fn name_now(ifindex: u32) -> io::Result<String> {
+    Ok(if_indextoname(ifindex)?.to_string_lossy().into_owned())
+}
+
+fn our_filter(hook: Hook, name: &str) -> io::Result<SchedClassifierLink> {
     SchedClassifierLink::attached(name, direction(hook), priority(hook), FILTER_HANDLE, None)
 }
 

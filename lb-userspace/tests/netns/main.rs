@@ -6,6 +6,7 @@
 
 mod addresses;
 mod changes;
+mod classifiers;
 mod cleanup;
 mod coexistence;
 mod container;

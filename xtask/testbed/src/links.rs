@@ -94,6 +94,12 @@ impl Links {
         self.handle.link().change(message).execute().await.during("take down", name)
     }
 
+    /// Gives a device another name, while it is up (Linux 6.2).
+    pub async fn rename(&self, name: &str, new: &str) -> Result<()> {
+        let message = LinkUnspec::new_with_index(index(name)?).name(new).build();
+        self.handle.link().change(message).execute().await.during("rename", name)
+    }
+
     /// Sets the largest packet a device takes.
     pub async fn mtu(&self, name: &str, bytes: u32) -> Result<()> {
         let message = LinkUnspec::new_with_index(index(name)?).mtu(bytes).build();

@@ -250,20 +250,25 @@ pub(super) fn pod(run: &RunName, kind: Kind, node: &Node, name: &str, host: u8) 
     }
     let netns = namespace(run, kind, name, false)?;
     let near = format!("pod{host}");
+    cable(kind, node, &near, &netns, host)?;
+    let cgroup = node.pods_cgroup.child(name)?;
+    let addresses = addresses::pods(node.number, host).addresses(kind.families);
+    Ok(Pod { machine: Machine { name: name.into(), cgroup, netns, addresses }, near, host })
+}
+
+/// Makes the cable between a node's bridge, where its end is `near`, and a pod.
+pub(super) fn cable(kind: Kind, node: &Node, near: &str, pod: &Netns, host: u8) -> Result<()> {
     node.machine.netns.links(async |links| {
-        links.veth(&near, DEVICE, &netns).await?;
-        links.enslave(&near, POD_BRIDGE).await
+        links.veth(near, DEVICE, pod).await?;
+        links.enslave(near, POD_BRIDGE).await
     })?;
     let own: Vec<IpNet> = addresses::pods(node.number, host).of(kind.families).collect();
-    set_up(&netns, kind, &own, addresses::pods(node.number, BRIDGE))?;
+    set_up(pod, kind, &own, addresses::pods(node.number, BRIDGE))?;
     node.machine.netns.links(async |links| {
-        links.settled(&near).await?;
+        links.settled(near).await?;
         links.settled(POD_BRIDGE).await
     })?;
-    take_frames(&node.machine.netns, &near, kind)?;
-    let cgroup = node.pods_cgroup.child(name)?;
-    let addresses = own.iter().map(IpNet::addr).collect();
-    Ok(Pod { machine: Machine { name: name.into(), cgroup, netns, addresses }, near })
+    take_frames(&node.machine.netns, near, kind)
 }
 
 /// Takes a pod off its node's bridge.

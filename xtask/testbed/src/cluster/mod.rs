@@ -75,11 +75,12 @@ struct Node {
     cgroup: Cgroup,
 }
 
-/// A pod, with the name of the node's end of its cable.
+/// A pod, with the name of the node's end of its cable and the last byte of its address.
 #[derive(Debug)]
 struct Pod {
     machine: Machine,
     near: String,
+    host: u8,
 }
 
 impl Cluster {
@@ -108,7 +109,7 @@ impl Cluster {
     pub fn remove_pod(&mut self, name: &str) -> Result<()> {
         for node in &mut self.nodes {
             if let Some(position) = node.pods.iter().position(|pod| pod.machine.name == name) {
-                let Pod { machine, near } = node.pods.remove(position);
+                let Pod { machine, near, .. } = node.pods.remove(position);
                 drop(machine.cgroup);
                 // At once, not when the kernel gets round to the namespace: its address may be
                 // given to another pod now.
@@ -123,6 +124,15 @@ impl Cluster {
     pub fn set_apart(&self, name: &str) -> Result<()> {
         let (node, pod) = self.pod(name)?;
         build::set_apart(self.kind, node, pod)
+    }
+
+    /// Takes a pod's cable away and gives it another, of the same names at both ends, to its node's
+    /// bridge.
+    pub fn recable(&self, name: &str) -> Result<()> {
+        let (node, pod) = self.pod(name)?;
+        let Pod { machine, near, host } = pod;
+        node.machine.netns.links(async |links| links.delete(near).await)?;
+        build::cable(self.kind, node, near, &machine.netns, *host)
     }
 
     /// Where the processes of `client`, `control`, a node or a pod live.
