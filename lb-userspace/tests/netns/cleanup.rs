@@ -4,7 +4,12 @@ use std::{fs, path::Path};
 
 use lb_testbed::Agent;
 
-use crate::stage::{MAIN, Stage, complaint, inspect, service};
+use crate::{
+    classifiers::{self, Way},
+    delivery::device,
+    replies::{self, carried, until_carried},
+    stage::{MAIN, Stage, complaint, inspect, service},
+};
 
 const WEB: &str = "10.96.0.10:80";
 
@@ -63,6 +68,48 @@ fn cleanup_leaves_nothing_and_can_be_repeated() {
     let _agent = stage.start("node1");
     stage.assert_who("caller", WEB, Some(&["one"]));
     stage.assert_who("client", &node_port, Some(&["one"]));
+}
+
+/// On devices of pods, one of which goes after the agent.
+#[test]
+fn cleanup_takes_the_program_off_that_sends_answers_of_pods() {
+    for way in Way::ALL {
+        let mut stage = replies::stage_of(way);
+        stage.add_pod("node1", "leaving");
+        stage.cluster.set_apart("leaving").unwrap();
+        let leaving = device(&stage, "leaving");
+        let devices = replies::devices(&stage);
+        devices.iter().for_each(|device| classifiers::plant(&stage, device));
+        let planted = || devices.each_ref().map(|device| classifiers::planted(&stage, device));
+        let theirs = planted();
+        assert!(theirs.iter().all(|filters| !filters.is_empty()));
+        let agent = replies::start(&stage);
+        for device in devices.iter().chain([&leaving]) {
+            until_carried(&stage, device, way.only(1));
+        }
+        let pins = agent.pins().to_str().unwrap().to_owned();
+        let links = links(&agent);
+        assert_eq!(in_kernel(&links), links.len());
+        let outside = || classifiers::ours(&stage, "tc_ingress", "eth0");
+        assert_eq!(outside(), way.only(1));
+
+        agent.stop().unwrap();
+        for device in &devices {
+            assert_eq!(carried(&stage, device), way.only(1), "answers outlive the agent");
+        }
+        let node = stage.cluster.netns("node1").unwrap();
+        node.links(async |links| links.delete(&leaving).await).unwrap();
+        let done = stage.sluice("node1", &["cleanup", "--pin-path", &pins]);
+        assert!(done.status.success(), "{way:?}: {done:?}");
+        assert_eq!(String::from_utf8_lossy(&done.stderr), "", "{way:?}");
+        assert!(!Path::new(&pins).exists());
+        assert_eq!(in_kernel(&links), 0, "{way:?}: something is still attached");
+        for device in &devices {
+            assert_eq!(carried(&stage, device), [0, 0], "{device}");
+        }
+        assert_eq!(outside(), [0, 0]);
+        assert_eq!(planted(), theirs);
+    }
 }
 
 /// How many of these links the kernel knows.

@@ -212,13 +212,18 @@ pub fn service_of(metadata: &str, spec: &str, status: &str) -> String {
 }
 
 /// Waits until something is so; tells how long it took, or `None` if it never was.
-pub fn until(mut is_so: impl FnMut() -> bool) -> Option<Duration> {
+pub fn until(is_so: impl FnMut() -> bool) -> Option<Duration> {
+    until_within(PATIENCE, is_so)
+}
+
+/// The same, for what may take longer.
+pub fn until_within(patience: Duration, mut is_so: impl FnMut() -> bool) -> Option<Duration> {
     let begun = Instant::now();
     loop {
         if is_so() {
             return Some(begun.elapsed());
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > patience {
             return None;
         }
         thread::sleep(LOOK_EVERY);

@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    os::fd::AsFd,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -13,11 +15,19 @@ use lb_common::{
     names,
 };
 use lb_testbed::Agent;
+use lb_userspace::kernel::sys;
+use nix::net::if_::if_nametoindex;
 
-use crate::stage::{HTTP_PORT, MAIN, Stage, inspect, service, until_logged};
+use crate::{
+    classifiers::{self, Way},
+    replies::{self, carried, until_carried},
+    stage::{HTTP_PORT, MAIN, Stage, inspect, service, until_logged, until_within},
+};
 
 /// The agent looks after its programs every ten seconds; the rest is for a busy machine.
 const NOTICED: Duration = Duration::from_secs(30);
+/// What it then says.
+const TAKEN: &str = "somebody took it away; it is back";
 
 /// All pins below a folder.
 fn pins(folder: &Path) -> Vec<PathBuf> {
@@ -71,4 +81,75 @@ fn an_emptied_table_is_filled_again_by_itself() {
     fs::remove_file(pin("getpeername6")).unwrap();
     until_served(&stage, &agent);
     until_logged(&agent, &["somebody changed the tables"]);
+}
+
+/// Takes the program that sends answers off a device, and more or less with it.
+fn take_off(stage: &Stage, agent: &Agent, way: Way, device: &str, whole: bool) {
+    match (way, whole) {
+        (Way::Filters, false) => {
+            classifiers::done(stage, &format!("filter del dev {device} ingress pref 20943"), &[]);
+        }
+        (Way::Filters, true) => {
+            classifiers::done(stage, &format!("qdisc del dev {device} clsact"), &[]);
+        }
+        (Way::Links, _) => {
+            let name = format!("{}-{}", names::TC_REPLY, index(stage, device));
+            let pin = pins(agent.pins()).into_iter().find(|pin| pin.ends_with(&name)).unwrap();
+            match whole {
+                true => fs::remove_file(pin).unwrap(),
+                false => sys::link_detach(sys::object_get(&pin).unwrap().as_fd()).unwrap(),
+            }
+        }
+    }
+}
+
+#[test]
+fn programs_that_send_answers_of_pods_come_back_by_themselves() {
+    for way in Way::ALL {
+        let stage = replies::stage_of(way);
+        let agent = replies::start(&stage);
+        let devices = replies::devices(&stage);
+        for (device, whole) in devices.iter().zip([false, true]) {
+            take_off(&stage, &agent, way, device, whole);
+            until_carried(&stage, device, [0, 0]);
+        }
+        let back = || devices.iter().all(|device| carried(&stage, device) == way.only(1));
+        let took = until_within(NOTICED, back).unwrap_or_else(|| panic!("{way:?}"));
+        println!("{way:?}: back after {} ms", took.as_millis());
+        for device in &devices {
+            until_logged(&agent, &["WARN", TAKEN, &format!("tc_reply on {device}")]);
+        }
+        let log = agent.own_log().unwrap();
+        assert_eq!(log.matches(TAKEN).count(), devices.len(), "{log}");
+        replies::assert_straight(&stage, &agent);
+    }
+}
+
+/// The kernel tells of both at once, and the agent sees no difference: even the number is the same.
+#[test]
+fn a_device_in_place_of_another_gets_the_program_that_sends_answers() {
+    for way in Way::ALL {
+        let stage = replies::stage_of(way);
+        let agent = replies::start(&stage);
+        let [_, device] = replies::devices(&stage);
+        let node = stage.cluster.netns("node1").unwrap();
+        let index = index(&stage, &device);
+        agent.pause().unwrap();
+        node.links(async |links| links.delete(&device).await).unwrap();
+        let far = stage.cluster.netns("apart").unwrap().path().display();
+        let pair = format!("link add {device} index {index} type veth peer name eth0 netns {far}");
+        let ip = || Ok(Command::new("ip").args(pair.split(' ')).output().unwrap());
+        let made = node.enter(ip).unwrap();
+        assert!(made.status.success(), "{made:?}");
+        assert_eq!(carried(&stage, &device), [0, 0]);
+        agent.resume().unwrap();
+        let back = || carried(&stage, &device) == way.only(1);
+        until_within(NOTICED, back).unwrap_or_else(|| panic!("{way:?}"));
+        until_logged(&agent, &["WARN", TAKEN, &format!("tc_reply on {device}")]);
+    }
+}
+
+fn index(stage: &Stage, device: &str) -> u32 {
+    let node = stage.cluster.netns("node1").unwrap();
+    node.enter(|| Ok(if_nametoindex(device).unwrap())).unwrap()
 }

@@ -131,6 +131,36 @@ fn devices_come_and_go() {
 }
 
 #[test]
+fn a_device_that_takes_the_name_of_one_that_went_has_the_programs() {
+    let features = Features::probe().unwrap();
+    for (name, features) in
+        [("links", features.clone()), ("filters", features.without(Feature::Tcx))]
+    {
+        in_namespace(move |first| {
+            let room = Room::new(name);
+            let mut dataplane = dataplane(&room, XdpMode::Off, &features);
+            let mut follow = |ifindex| {
+                assert_eq!(dataplane.follow_devices(&eth0(ifindex)).len(), 0);
+                assert_eq!(dataplane.follow_pods(&[(ifindex, "eth0".into())].into()).len(), 0);
+            };
+            follow(first);
+            ip("link del eth0");
+            ip("link add eth0 type veth peer name peer0");
+            let second = nix::net::if_::if_nametoindex("eth0").unwrap();
+            assert_ne!(second, first);
+            follow(second);
+            let linked = |program| links(&room).contains_key(&format!("{program}-{second}"));
+            for (program, direction) in
+                [("tc_ingress", "ingress"), ("tc_reply", "ingress"), ("tc_egress", "egress")]
+            {
+                let there = linked(program) || tc_filters(direction).contains(program);
+                assert!(there, "{name}: {program}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_device_that_is_not_there_is_an_error_that_names_it() {
     let room = Room::new("absent");
     let features = Features::probe().unwrap();
