@@ -166,7 +166,12 @@ fn attach_filter(programs: &mut Programs, place: &Place<'_>) -> Result<Held, Err
 
 /// The library asks for names, and a device's may be another's since it was listed.
 fn name_now(ifindex: u32) -> io::Result<String> {
-    Ok(if_indextoname(ifindex)?.to_string_lossy().into_owned())
+    let name = if_indextoname(ifindex)?;
+    // The call overlooks that there is no such device.
+    if name.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(name.to_string_lossy().into_owned())
 }
 
 fn our_filter(hook: Hook, name: &str) -> io::Result<SchedClassifierLink> {
