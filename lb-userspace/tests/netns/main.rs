@@ -14,6 +14,7 @@ mod delivery;
 mod devices;
 mod endpoints;
 mod exposition;
+mod forging;
 mod health;
 mod inspection;
 mod manifests;

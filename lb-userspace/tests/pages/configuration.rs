@@ -22,6 +22,19 @@ Names of kube-proxy's flags are kept where the meaning is the same.
 | --- | --- | --- |
 ";
 
+const DIRECT: &str = "
+## `--direct-delivery`: what goes past the node's own checks
+
+What a pod sends goes straight out if it belongs to a flow that a client outside has opened to it through a Service: protocol, both addresses
+and both ports are that flow's. All else that pods send goes by the node's stack, as without the flag. By which device a packet came is not
+looked at: a pod that may forge source addresses (CAP_NET_RAW) and knows an open flow of another pod on its node, ports and all, can put
+packets into it, or end it, and the client takes them for the Service's unless its protocol knows better, as TCP does by its sequence
+numbers; it can reach nobody but that flow's client, and in no other name. What sees neither these answers nor the packets that are handed to
+pods: `rp_filter`, netfilter's rules (but for its egress hook) and connection tracking on the node, and at pods' devices
+tc filters of the older kind. So leave it off where network policies, a host firewall or bandwidth limits rest on any of these, and where pods
+on one node must not be able to speak for each other; on a bridge that they share, `rp_filter` does not keep them from it either.
+";
+
 const FILE: &str = "
 ## `--config`: what becomes of kube-proxy's configuration
 
@@ -41,6 +54,7 @@ fn the_page_has_every_flag_and_every_field() {
     for argument in agent.get_arguments() {
         writeln!(page, "{}", flag(argument)).unwrap();
     }
+    page += DIRECT;
     page += FILE;
     for field in FIELDS {
         let fate = match field.fate {
