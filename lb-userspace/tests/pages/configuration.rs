@@ -30,9 +30,10 @@ and both ports are that flow's. All else that pods send goes by the node's stack
 looked at: a pod that may forge source addresses (CAP_NET_RAW) and knows an open flow of another pod on its node, ports and all, can put
 packets into it, or end it, and the client takes them for the Service's unless its protocol knows better, as TCP does by its sequence
 numbers; it can reach nobody but that flow's client, and in no other name. What sees neither these answers nor the packets that are handed to
-pods: `rp_filter`, netfilter's rules (but for its egress hook) and connection tracking on the node, and at pods' devices
-tc filters of the older kind. So leave it off where network policies, a host firewall or bandwidth limits rest on any of these, and where pods
-on one node must not be able to speak for each other; on a bridge that they share, `rp_filter` does not keep them from it either.
+pods: `rp_filter`, netfilter's rules (but for its egress hook) and connection tracking on the node, and at pods' devices tc filters of the
+older kind (before Linux 6.6: those behind preference 20943). So leave it off where network policies, a host firewall or bandwidth limits rest
+on any of these, and where pods on one node must not be able to speak for each other; on a bridge that they share, `rp_filter` does not keep
+them from it either.
 ";
 
 const FILE: &str = "
