@@ -109,10 +109,12 @@ fn programs_that_send_answers_of_pods_come_back_by_themselves() {
         let stage = replies::stage_of(way);
         let agent = replies::start(&stage);
         let devices = replies::devices(&stage);
+        agent.pause().unwrap();
         for (device, whole) in devices.iter().zip([false, true]) {
             take_off(&stage, &agent, way, device, whole);
             until_carried(&stage, device, [0, 0]);
         }
+        agent.resume().unwrap();
         let back = || devices.iter().all(|device| carried(&stage, device) == way.only(1));
         let took = until_within(NOTICED, back).unwrap_or_else(|| panic!("{way:?}"));
         println!("{way:?}: back after {} ms", took.as_millis());
