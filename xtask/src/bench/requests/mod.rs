@@ -5,6 +5,7 @@
 //!
 //! `stage.rs` makes the clusters, `tables.rs` says what was found.
 
+mod endurance;
 mod shares;
 mod stage;
 mod tables;
@@ -38,7 +39,22 @@ struct Extent {
     /// Numbers of services, ascending, and which patterns are measured there.
     sizes: &'static [(u32, &'static [Pattern])],
     rounds: u32,
+    /// Where a budget is held against what is found.
+    deciding_rounds: u32,
     call: Duration,
+}
+
+impl Extent {
+    /// The fewest and the most services, where the budgets are.
+    fn ends(&self) -> [Option<u32>; 2] {
+        [self.sizes.first(), self.sizes.last()].map(|size| size.map(|(services, _)| *services))
+    }
+
+    fn rounds(&self, cell: Cell) -> u32 {
+        let decides =
+            cell.pattern == Pattern::Connect && self.ends().contains(&Some(cell.services));
+        if decides { self.deciding_rounds } else { self.rounds }
+    }
 }
 
 const ALL_PATTERNS: &[Pattern] =
@@ -48,6 +64,7 @@ const QUICK: Extent = Extent {
     families: &[Family::V4],
     sizes: &[(10, &[Pattern::Connect]), (1_000, &[Pattern::Connect])],
     rounds: 5,
+    deciding_rounds: 5,
     call: Duration::from_millis(300),
 };
 
@@ -60,6 +77,7 @@ const FULL: Extent = Extent {
         (30_000, &[Pattern::Connect]),
     ],
     rounds: 5,
+    deciding_rounds: 11,
     call: Duration::from_millis(250),
 };
 
@@ -95,6 +113,7 @@ pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Resul
     let stages = everybody.into_iter().map(|who| Stage::raise(who, programs));
     let mut stages = stages.collect::<Result<Vec<_>>>()?;
     let (mut found, mut shares) = (Vec::new(), Ticks::default());
+    let mut endurance = None;
     for (services, patterns) in extent.sizes {
         fill(&mut stages, *services, extent.families)?;
         let before = Ticks::of(stages.iter().flat_map(Stage::servers))?;
@@ -109,8 +128,11 @@ pub fn measure(programs: &Programs, quick: bool, interrupt: &Interrupt) -> Resul
         }
         let after = Ticks::of(stages.iter().flat_map(Stage::servers))?;
         shares = shares.plus(before, after);
+        if !quick && endurance.is_none() {
+            endurance = Some(endurance::measure(&stages, interrupt)?);
+        }
     }
-    Ok(tables::of(&found, &extent, shares))
+    Ok(tables::of(&found, &extent, shares).into_iter().chain(endurance).collect())
 }
 
 /// Brings everybody to so many services, all at the same time.
@@ -152,7 +174,7 @@ fn rounds(
     for stage in &called {
         stage.call(way, family, pattern, WARM_UP)?;
     }
-    for round in 0..extent.rounds as usize {
+    for round in 0..extent.rounds(cell) as usize {
         for turn in 0..called.len() {
             interrupt.check()?;
             // Who goes first takes turns too.

@@ -34,7 +34,8 @@ impl Found {
     }
 }
 
-fn requests_a_second(loaded: &Loaded) -> f64 {
+/// Over all of a call.
+pub fn requests_a_second(loaded: &Loaded) -> f64 {
     loaded.answered as f64 / loaded.elapsed.as_secs_f64()
 }
 
@@ -84,14 +85,13 @@ fn connections(found: &[Found], way: Way, family: Family, extent: &Extent) -> Me
     let title = format!("Connect, request, response: {}, {}", way.name(), family_name(family));
     let (mut rows, mut budgets) = (Vec::new(), Vec::new());
     let mut lines: Vec<(Who, Line)> = Vec::new();
-    let ends = [extent.sizes.first(), extent.sizes.last()].map(|size| size.map(|(size, _)| *size));
     for (services, _) in extent.sizes {
         let services = *services;
         let cell = Cell { pattern: Pattern::Connect, way, family, services };
         let here: Vec<&Found> = found.iter().filter(|one| one.cell == cell).collect();
         rows.extend(rates(&here, &format!("{services} services")));
         rows.extend(times(&here, &format!("{services} services")));
-        if ends.contains(&Some(services)) {
+        if extent.ends().contains(&Some(services)) {
             budgets.extend(limits(&here, &title, services));
         }
         for one in here {
@@ -112,9 +112,12 @@ fn connections(found: &[Found], way: Way, family: Family, extent: &Extent) -> Me
         // A single point is no line.
         lines: lines.into_iter().map(|(_, line)| line).filter(|one| one.points.len() > 1).collect(),
     };
-    let Extent { rounds, call, .. } = extent;
+    let Extent { rounds, deciding_rounds, call, .. } = extent;
     let notes = vec![
-        format!("{rounds} calls of {call:?} each in turn, 4 callers at a time"),
+        format!(
+            "{rounds} calls of {call:?} each in turn, {deciding_rounds} where there is a budget, 4 \
+             callers at a time"
+        ),
         "beside direct: the same server by plain routing, called at the same four ports that a \
          service's four endpoints are"
             .to_owned(),

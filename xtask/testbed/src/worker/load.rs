@@ -19,8 +19,8 @@ use super::{
 use crate::error::{Error, Result};
 
 /// How long the last requests may take once time is over. What is lost is sent again by TCP after a
-/// second; a datagram that is lost is a failure sooner.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// second, and again; a datagram that is lost is a failure sooner.
+const PATIENCE: Duration = Duration::from_secs(20);
 const DATAGRAM_PATIENCE: Duration = Duration::from_secs(1);
 /// Room to read into where much is asked for.
 const MUCH: usize = 256 * 1024;
