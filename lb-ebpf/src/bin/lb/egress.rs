@@ -14,7 +14,8 @@ use crate::{
     lookup::Entry,
     route::FibFamily,
     service::{self, There},
-    track::{self, Take},
+    take::Take,
+    track,
 };
 
 /// The direction out of the node.

@@ -15,7 +15,8 @@ use crate::{
     lookup::{self, Entry},
     maps::Tables,
     ports,
-    track::{Take, first_key, other_key, seconds},
+    take::Take,
+    track::{first_key, other_key, seconds},
 };
 
 /// What became of a key that a flow has.

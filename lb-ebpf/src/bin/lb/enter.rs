@@ -10,7 +10,7 @@ use crate::{
     helper,
     lookup::{self, Entered, Entry},
     ports, settings,
-    track::Take,
+    take::Take,
 };
 
 /// Both halves are in.

@@ -10,7 +10,7 @@ use lb_ebpf::{
 use crate::{
     count::count,
     route::{FibFamily, NextHop, Route},
-    track::Take,
+    take::Take,
 };
 
 /// What XDP and tc do differently; everything else about a packet is written once.

@@ -31,7 +31,8 @@ use crate::{
     route::{FibFamily, Route},
     service::{self, Chosen, Client, Draw, There},
     settings,
-    track::{self, NewFlow, Take},
+    take::Take,
+    track::{self, NewFlow},
     way,
 };
 

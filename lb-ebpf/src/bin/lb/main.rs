@@ -1,8 +1,8 @@
 //! The programs: what only the kernel runs. One object, so one set of maps.
 //!
 //! A packet's way is `hook` (entry, verdict, count) → `ingress`, `egress` or `reply` (whose packet is it) →
-//! `service` (which backend) → `way`, `route` (where to) → `track` (remember; with `enter`, `ports`, `end`
-//! and `tokens`). A socket call's way is `sock` → `service`.
+//! `service` (which backend) → `way`, `route` (where to) → `track` (remember; with `enter`, `ports`, `end`,
+//! `tokens` and `take`). A socket call's way is `sock` → `service`.
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "entry points and statics of an object file need it")]
@@ -28,6 +28,7 @@ mod service;
 mod settings;
 mod skb;
 mod sock;
+mod take;
 mod tc;
 mod tokens;
 mod track;

@@ -23,8 +23,8 @@ use crate::{
     lookup::{self, Entry},
     maps::DEVICES,
     route::{self, FibFamily, NextHop, Route},
-    track::{self, Take},
-    way,
+    take::Take,
+    track, way,
 };
 
 /// From a pod to the outside.

@@ -22,7 +22,8 @@ use crate::{
     reply::Reply,
     settings,
     skb::{self, Skb},
-    track::{self, Take},
+    take::Take,
+    track,
 };
 
 const TC_ACT_SHOT: i32 = 2;

@@ -11,13 +11,7 @@ use aya_ebpf::{macros::classifier, programs::TcContext};
 use lb_common::{V4, V6, counter::Counter, flow::Token, limits};
 use lb_ebpf::life::Patience;
 
-use crate::{
-    count::count,
-    end::Whole,
-    lookup,
-    maps::Tables,
-    track::{Take, seconds},
-};
+use crate::{count::count, end::Whole, lookup, maps::Tables, take::Take, track::seconds};
 
 /// Gives the new flow in the scratch room its token.
 #[inline(always)]

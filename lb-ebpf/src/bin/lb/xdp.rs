@@ -35,7 +35,7 @@ use crate::{
     lookup,
     route::{self, FibFamily, NextHop, Route},
     settings,
-    track::Take,
+    take::Take,
 };
 
 /// A frame that no socket buffer has been made for yet.
