@@ -1,6 +1,6 @@
 //! Which endpoints of a Service count: whole agents, slices as controllers write them.
 
-use std::{fmt::Write as _, fs, thread, time::Duration};
+use std::{fmt::Write as _, fs, time::Duration};
 
 use lb_testbed::{CLIENT, Probe};
 
@@ -177,12 +177,12 @@ fn a_client_that_came_before_the_first_endpoint_is_served_when_there_is_one() {
     let agent = stage.start("node1");
     let to = format!("{}:30053", stage.address("node1", true).unwrap()).parse().unwrap();
     // One socket, so one client port: what became of its first datagrams must not stick to it.
-    let probe = Probe::udp_unconnected(to).reusing().timeout(Duration::from_millis(100));
-    let client = stage.cluster.start_probe(CLIENT, &probe.until_stopped().recording()).unwrap();
-    thread::sleep(Duration::from_millis(300));
+    let probe = Probe::udp_unconnected(to).reusing().timeout(Duration::from_millis(300));
+    let mut client = stage.cluster.start_probe(CLIENT, &probe.until_stopped()).unwrap();
+    client.go_on(2).unwrap();
     web(&["one"]);
     until_endpoints(&agent, "default/web:dns", &[format!("{}:5353", at(&stage, "one"))]);
-    thread::sleep(Duration::from_millis(300));
+    client.go_on(20).unwrap();
     let report = client.stop().unwrap();
     assert!(report.failed() > 0 && report.answered() > 0, "{:?}", report.errors);
 }

@@ -1,14 +1,19 @@
 //! An agent that is killed while everybody calls, and one that is told to end.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use lb_testbed::{Probe, RunningProbe};
 use serde_json::Value;
 
 use crate::stage::{HTTP_PORT, MAIN, Stage, inspect, service, until_endpoints};
 
-/// How long callers go on between two events.
-const A_WHILE: Duration = Duration::from_millis(400);
+/// How many calls each caller makes between two events.
+const MANY: u64 = 100;
+
+/// Waits until all of them have gone on for a while.
+fn go_on(calling: &mut [(RunningProbe, String)]) {
+    calling.iter_mut().for_each(|(probe, _)| probe.go_on(MANY).unwrap());
+}
 
 /// What must be the same before and after: the pinned links, each with its target.
 fn links(status: &Value) -> Vec<(String, u64)> {
@@ -40,7 +45,7 @@ fn an_agent_killed_and_started_again_costs_no_connection_and_catches_up() {
 
     let node = stage.address("node1", true).unwrap();
     let cluster_ip: std::net::IpAddr = "10.96.0.10".parse().unwrap();
-    let calling: Vec<(RunningProbe, String)> = [
+    let mut calling: Vec<(RunningProbe, String)> = [
         ("caller", Probe::tcp((cluster_ip, 80).into()).concurrency(2)),
         ("caller", Probe::udp_unconnected((cluster_ip, 53).into())),
         ("client", Probe::tcp((node, 30080).into()).concurrency(2)),
@@ -53,11 +58,11 @@ fn an_agent_killed_and_started_again_costs_no_connection_and_catches_up() {
         (probe, what)
     })
     .collect();
-    thread::sleep(A_WHILE);
+    go_on(&mut calling);
     agent.kill().unwrap();
     let added = service("added", &format!("clusterIP: 10.96.0.12, {HTTP_PORT}"));
     stage.write(MAIN, &[web, both(&["two", "three"]), added, stage.endpoints("added", &["two"])]);
-    thread::sleep(A_WHILE);
+    go_on(&mut calling);
     stage.assert_who("caller", "10.96.0.10:80", Some(&["one", "two"]));
 
     let agent = stage.start("node1");
@@ -66,7 +71,7 @@ fn an_agent_killed_and_started_again_costs_no_connection_and_catches_up() {
         until_endpoints(&agent, &format!("default/web:{port}"), &expected);
     }
     let caught_up = now_ns();
-    thread::sleep(A_WHILE);
+    go_on(&mut calling);
     for (probe, what) in calling {
         let report = probe.stop().unwrap();
         assert_eq!(report.errors, Default::default(), "{what}");

@@ -1,6 +1,6 @@
 //! UDP while endpoints come and go under a socket that is kept.
 
-use std::{collections::BTreeSet, net::SocketAddr, thread, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use lb_testbed::{Exchange, Report, Transport};
 use lb_userspace::model::IpFamily;
@@ -8,8 +8,8 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::rig::{PODS, Rig, SHELL, cluster_ip, probe};
 
-/// How long a client goes on before and after a change.
-const A_WHILE: Duration = Duration::from_millis(200);
+/// How many exchanges a client makes before and after a change.
+const MANY: u64 = 500;
 
 fn now_ns() -> u64 {
     Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap()).as_nanos() as u64
@@ -19,13 +19,13 @@ fn now_ns() -> u64 {
 /// took effect.
 fn answers_over_time(rig: &mut Rig, to: SocketAddr, steps: &[&[&str]]) -> (Vec<Who>, Report) {
     let calling = probe(to, Transport::UdpUnconnected).until_stopped().reusing().recording();
-    let calling = rig.cluster.start_probe(SHELL, &calling).unwrap();
-    thread::sleep(A_WHILE);
+    let mut calling = rig.cluster.start_probe(SHELL, &calling).unwrap();
+    calling.go_on(MANY).unwrap();
     let mut times = vec![(0, now_ns())];
     for pods in steps {
         rig.program_pods(pods);
         let start = now_ns();
-        thread::sleep(A_WHILE);
+        calling.go_on(MANY).unwrap();
         times.push((start, now_ns()));
     }
     let report = calling.stop().unwrap();
@@ -64,10 +64,10 @@ fn an_unconnected_socket_is_told_when_the_last_backend_left() {
         rig.program_pods(&PODS[..1]);
         let calling = probe(cluster_ip(family), Transport::UdpUnconnected).until_stopped();
         let calling = calling.reusing().most_failures(5);
-        let calling = rig.cluster.start_probe(SHELL, &calling).unwrap();
-        thread::sleep(A_WHILE);
+        let mut calling = rig.cluster.start_probe(SHELL, &calling).unwrap();
+        calling.go_on(MANY).unwrap();
         rig.program_pods(&[]);
-        thread::sleep(A_WHILE);
+        calling.go_on(MANY).unwrap();
         let report = calling.stop().unwrap();
         assert_eq!(report.errors, [("ECONNREFUSED".to_owned(), 5)].into());
         assert!(report.answered() > 0);
@@ -81,11 +81,11 @@ fn a_connected_socket_whose_backend_left_is_closed_and_others_are_not() {
         rig.program_pods(&PODS);
         let calling = probe(to, Transport::UdpConnected).until_stopped().reusing();
         let calling = calling.most_failures(1);
-        let clients: Vec<_> =
+        let mut clients: Vec<_> =
             (0..12).map(|_| rig.cluster.start_probe(SHELL, &calling).unwrap()).collect();
-        thread::sleep(A_WHILE);
+        clients.iter_mut().for_each(|client| client.go_on(MANY).unwrap());
         rig.program_pods(&PODS[1..]);
-        thread::sleep(A_WHILE);
+        clients.iter_mut().for_each(|client| client.go_on(MANY).unwrap());
         for client in clients {
             let report = client.stop().unwrap();
             let pods = report.by_pod();
@@ -105,10 +105,10 @@ fn an_endpoint_that_another_service_still_has_is_not_cut_off() {
     let other = crate::node::service::port("other", lb_common::Protocol::Udp, family);
     rig.node.program([other.local(rig.served(PODS[0], family)).build()]);
     let calling = probe(cluster_ip(family), Transport::UdpConnected).until_stopped().reusing();
-    let calling = rig.cluster.start_probe(SHELL, &calling.most_failures(1)).unwrap();
-    thread::sleep(A_WHILE);
+    let mut calling = rig.cluster.start_probe(SHELL, &calling.most_failures(1)).unwrap();
+    calling.go_on(MANY).unwrap();
     rig.program_pods(&PODS[1..]);
-    thread::sleep(A_WHILE);
+    calling.go_on(MANY).unwrap();
     let report = calling.stop().unwrap();
     assert_eq!((report.failed(), report.by_pod().len()), (0, 1));
 }

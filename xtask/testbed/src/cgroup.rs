@@ -18,7 +18,7 @@ use crate::error::{During, Error, Result};
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 /// How long killed processes may take to leave their cgroup.
-const LEAVING: Duration = Duration::from_secs(5);
+const LEAVING: Duration = Duration::from_secs(20);
 
 /// A cgroup made by this process. Dropping it kills what is still in it and its children.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use crate::{
 /// takes that of a port, and another when ports come and go: neighbours then send to nobody.
 const BRIDGE_ADDRESS: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 /// How long a device may take until it passes packets, and how often to look.
-const SETTLING: Duration = Duration::from_secs(5);
+const SETTLING: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A connection to the kernel from inside a namespace.

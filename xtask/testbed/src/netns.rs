@@ -18,7 +18,7 @@ use nix::{
 };
 
 use crate::{
-    error::{During, Result},
+    error::{During, Error, Result},
     run::RunName,
 };
 
@@ -60,6 +60,14 @@ impl Netns {
         enter(&self.path, work)
     }
 
+    /// How often TCP has repeated a connection's first packet in here.
+    pub fn repeated_first_packets(&self) -> Result<u64> {
+        const COUNTERS: &str = "/proc/thread-self/net/netstat";
+        let read = || fs::read_to_string(COUNTERS).during("read", COUNTERS);
+        let unknown = || Error::Unknown { what: format!("TCPSynRetrans in {COUNTERS}") };
+        counter(&self.enter(read)?, "TcpExt: ", "TCPSynRetrans").ok_or_else(unknown)
+    }
+
     /// Sets a value under /proc/sys/net; `key` is written with slashes.
     pub fn sysctl(&self, key: &str, value: &str) -> Result<()> {
         self.enter(|| {
@@ -74,6 +82,14 @@ impl Drop for Netns {
         // A namespace that stays is found by the next sweep; there is nobody to tell.
         let _ = remove(&self.path);
     }
+}
+
+/// A counter of a table of the kernel's in which two lines begin alike: names, and numbers.
+fn counter(table: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = table.lines().filter_map(|line| line.strip_prefix(group));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    let (_, number) = names.split(' ').zip(numbers.split(' ')).find(|(one, _)| *one == name)?;
+    number.parse().ok()
 }
 
 /// Runs `work` in the namespace that a file stands for.
@@ -111,4 +127,23 @@ fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> 
         Ok(result) => result,
         Err(panicked) => panic::resume_unwind(panicked),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_stand_below_their_names() {
+        let table = "Other: A B\nOther: 1 2\nTcpExt: A B C\nTcpExt: 3 4 5\n";
+        for (group, name, expected) in [
+            ("TcpExt: ", "A", Some(3)),
+            ("TcpExt: ", "C", Some(5)),
+            ("Other: ", "B", Some(2)),
+            ("Other: ", "C", None),
+            ("None: ", "A", None),
+        ] {
+            assert_eq!(counter(table, group, name), expected, "{group}{name}");
+        }
+    }
 }

@@ -3,11 +3,12 @@
 
 use std::{
     ffi::OsString,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Mutex, OnceLock, PoisonError, mpsc},
     thread,
+    time::Duration,
 };
 
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
 
 /// Name of this crate's own binary.
 const OWN_BINARY: &str = "lb-testbed";
+
+/// How often to look how far a client is.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The program that workers are re-executions of.
 #[derive(Clone, Debug)]
@@ -63,7 +67,8 @@ impl Launcher {
     /// Starts a client and waits until it is about to send.
     pub fn start_probe(&self, place: &Place, probe: &Probe) -> Result<RunningProbe> {
         let what = format!("client of {}", probe.to);
-        self.start(what, place, Task::Probe(probe.clone())).map(RunningProbe)
+        let worker = self.start(what, place, Task::Probe(probe.clone()))?;
+        Ok(RunningProbe { worker, report: None })
     }
 
     /// Starts a server for measurements and waits until it answers.
@@ -151,7 +156,9 @@ impl Worker {
     fn unexpected(&self, line: Line) -> Error {
         match line {
             Line::Ready => self.failure("began twice"),
-            Line::Report(_) | Line::Loaded(_) => self.failure("has a result nobody asked for"),
+            Line::Ended(_) | Line::Report(_) | Line::Loaded(_) => {
+                self.failure("has a result nobody asked for")
+            }
             Line::Failed(message) => self.failure(&message),
         }
     }
@@ -187,20 +194,56 @@ impl Drop for Worker {
 
 /// A client at work.
 #[derive(Debug)]
-pub struct RunningProbe(Worker);
+pub struct RunningProbe {
+    worker: Worker,
+    /// If it came before it was waited for.
+    report: Option<Report>,
+}
 
 impl RunningProbe {
+    /// Waits until a client that goes on until it is stopped has ended so many more exchanges, of
+    /// which as many as it makes at a time may have begun before; or has come to an end by itself.
+    pub fn go_on(&mut self, exchanges: u64) -> Result<()> {
+        let Some(before) = self.ended()? else { return Ok(()) };
+        while self.ended()?.is_some_and(|ended| ended < before + exchanges) {
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// How many exchanges it has ended; `None` if it makes no more.
+    fn ended(&mut self) -> Result<Option<u64>> {
+        if self.report.is_some() {
+            return Ok(None);
+        }
+        if let Some(input) = &mut self.worker.child.stdin {
+            // One that has come to an end reads nothing, but has left its report.
+            let _ = input.write_all(b"?");
+        }
+        match self.worker.line()? {
+            Line::Ended(exchanges) => Ok(Some(exchanges)),
+            Line::Report(report) => {
+                self.report = Some(report);
+                Ok(None)
+            }
+            line => Err(self.worker.unexpected(line)),
+        }
+    }
+
     /// Tells a client that goes on until it is stopped to stop, and waits for its report.
     pub fn stop(mut self) -> Result<Report> {
-        drop(self.0.child.stdin.take());
+        drop(self.worker.child.stdin.take());
         self.report()
     }
 
     /// Waits for its report.
     pub fn report(mut self) -> Result<Report> {
-        match self.0.line()? {
+        if let Some(report) = self.report {
+            return Ok(report);
+        }
+        match self.worker.line()? {
             Line::Report(report) => Ok(report),
-            line => Err(self.0.unexpected(line)),
+            line => Err(self.worker.unexpected(line)),
         }
     }
 }

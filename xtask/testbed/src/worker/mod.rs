@@ -46,6 +46,8 @@ pub const VERB: &str = "worker";
 pub(crate) enum Line {
     /// It has begun: a server answers, a client sends.
     Ready,
+    /// How many exchanges a client has ended; it was asked.
+    Ended(u64),
     /// A client's result.
     Report(Report),
     /// The result of a client that measures.

@@ -169,7 +169,7 @@ impl Probe {
             transport: Transport::Tcp,
             amount: Amount::Requests(1),
             concurrency: 1,
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(5),
             source: None,
             reuse: false,
             most_failures: u64::MAX,

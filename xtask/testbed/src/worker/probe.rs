@@ -1,8 +1,12 @@
 //! A client: makes its exchanges, on as many threads as asked for, and tallies them.
 
 use std::{
-    io, panic,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    io::{self, Read},
+    panic,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -21,9 +25,9 @@ pub(super) fn probe(order: &Probe) -> Result<Report> {
     let progress = Progress::new(order, started_ns);
     if order.amount == Amount::UntilStopped {
         // Not joined: it waits for the end of standard input, which may come after the report.
-        let stop = progress.stop.clone();
+        let (stop, ended) = (Arc::clone(&progress.stop), Arc::clone(&progress.ended));
         thread::spawn(move || {
-            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            heed(&ended);
             stop.store(true, Ordering::Relaxed);
         });
     }
@@ -41,14 +45,23 @@ pub(super) fn probe(order: &Probe) -> Result<Report> {
     Ok(Tally::report(tallies, elapsed))
 }
 
+/// Answers each byte of standard input with how far the client is, until there are no more.
+fn heed(ended: &AtomicU64) {
+    while io::stdin().lock().read(&mut [0]).is_ok_and(|length| length > 0) {
+        // Who does not read it is gone, which standard input will tell.
+        let _ = tell(&Line::Ended(ended.load(Ordering::Relaxed)));
+    }
+}
+
 /// What tells a client's threads whether to go on.
 struct Progress {
     amount: Amount,
     most_failures: u64,
     started_ns: u64,
     begun: AtomicU64,
+    ended: Arc<AtomicU64>,
     failed: AtomicU64,
-    stop: std::sync::Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -58,6 +71,7 @@ impl Progress {
             most_failures: order.most_failures,
             started_ns,
             begun: AtomicU64::new(0),
+            ended: Default::default(),
             failed: AtomicU64::new(0),
             stop: Default::default(),
         }
@@ -87,6 +101,7 @@ fn exchanges(order: &Probe, progress: &Progress) -> Result<Tally> {
             progress.failed.fetch_add(1, Ordering::Relaxed);
         }
         tally.add(start_ns, end_ns, result.map_err(|error| error_name(&error)));
+        progress.ended.fetch_add(1, Ordering::Relaxed);
         start_ns = end_ns;
     }
     Ok(tally)

@@ -1,8 +1,13 @@
 //! Workers: what clients report, how they end, and where they live.
 
-use std::{fs, net::SocketAddr, process::Stdio, thread, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
-use lb_testbed::{Families, Load, Pattern, Probe, Transport};
+use lb_testbed::{Cluster, Families, Load, Pattern, Probe, Transport};
 
 use crate::two_nodes;
 
@@ -21,7 +26,6 @@ fn failures_have_the_name_of_their_error() {
         // The router knows no such network.
         (Probe::tcp(target("10.99.0.1")), "ENETUNREACH"),
     ] {
-        let probe = probe.timeout(Duration::from_millis(300));
         let report = cluster.probe("a", &probe).expect("a report");
         assert_eq!(report.errors.keys().collect::<Vec<_>>(), [expected], "{probe:?}");
         assert_eq!(report.answered(), 0);
@@ -33,18 +37,22 @@ fn a_client_goes_on_until_it_is_stopped_and_tells_of_every_exchange() {
     let cluster = two_nodes(Families::V4);
     let server = cluster.serve("b", &[PORT], &[]).expect("a server");
     let probe = Probe::tcp(target("10.244.2.2")).until_stopped().recording().concurrency(2);
-    let running = cluster.start_probe("a", &probe).expect("a client");
-    thread::sleep(Duration::from_millis(300));
+    let before = Instant::now();
+    let mut running = cluster.start_probe("a", &probe).expect("a client");
+    let started = Instant::now();
+    running.go_on(20).expect("answers");
     drop(server);
-    thread::sleep(Duration::from_millis(300));
+    running.go_on(20).expect("failures");
+    let least = started.elapsed();
     let report = running.stop().expect("a report");
+    let most = before.elapsed();
     assert!(report.answered() > 10, "{report:?}");
     assert!(report.errors.contains_key("ECONNREFUSED"), "{:?}", report.errors);
     assert_eq!(report.exchanges.len() as u64, report.answered() + report.failed());
     assert!(report.exchanges.is_sorted_by_key(|exchange| exchange.start_ns));
     assert!(report.exchanges.iter().all(|one| one.start_ns < one.end_ns));
     let spent = report.elapsed;
-    assert!((Duration::from_millis(600)..Duration::from_secs(3)).contains(&spent), "{spent:?}");
+    assert!((least..most).contains(&spent), "{spent:?}, not {least:?} to {most:?}");
 }
 
 #[test]
@@ -120,6 +128,11 @@ fn no_place_has_a_packet_filter() {
 fn pods_that_come_and_go_do_not_disturb_the_others() {
     let mut cluster = two_nodes(Families::Both);
     let _server = cluster.serve("b", &[PORT], &[]).expect("a server");
+    let repeated = |cluster: &Cluster| {
+        let client = cluster.netns("client").expect("the client's namespace");
+        client.repeated_first_packets().expect("a counter")
+    };
+    let before = repeated(&cluster);
     let probes = ["10.244.2.2", "fd00:244:2::2"].map(|address| {
         let probe = Probe::tcp(target(address)).until_stopped();
         cluster.start_probe("client", &probe).expect("a client")
@@ -132,12 +145,13 @@ fn pods_that_come_and_go_do_not_disturb_the_others() {
     for probe in probes {
         let report = probe.stop().expect("a report");
         assert_eq!(report.failed(), 0, "{:?}", report.errors);
-        assert!(report.latency.max_us < 900_000.0, "{:?}", report.latency);
+        assert!(report.answered() > 0, "nobody was there to be disturbed");
     }
+    assert_eq!(repeated(&cluster), before, "packets were lost");
 }
 
 fn load(to: &str, pattern: Pattern, expected: &str) -> Load {
-    let (expected, length) = (expected.to_owned(), Duration::from_millis(100));
+    let (expected, length) = (expected.to_owned(), Duration::from_millis(400));
     Load { to: to.split(' ').map(target).collect(), pattern, expected, concurrency: 3, length }
 }
 
