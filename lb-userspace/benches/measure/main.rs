@@ -35,7 +35,7 @@ mod rig;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use self::node::service;
+use self::node::{ageing, service};
 
 #[derive(Parser)]
 struct Cli {

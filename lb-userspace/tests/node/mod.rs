@@ -1,12 +1,14 @@
 //! A node of the test cluster whose agent is the test itself: the real programs and tables, driven
 //! through the library, so that a test knows the moment in which a change took effect.
 
+pub mod ageing;
 pub mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use lb_common::{
@@ -155,6 +157,11 @@ impl Node {
             let close = scope.spawn(|| sockets::close_udp(severed, cgroup));
             close.join().unwrap().unwrap();
         });
+    }
+
+    /// Makes every client's last new flow look as if it had been that much longer ago.
+    pub fn age_affinity(&self, by: Duration) {
+        ageing::age_affinity(&self.maps, by);
     }
 
     /// The tables, to look at.

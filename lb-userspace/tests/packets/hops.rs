@@ -48,13 +48,14 @@ fn a_neighbours_new_address_is_followed_within_the_stated_time_under_constant_tr
         assert_eq!(neighbour(&mut rig, At::Xdp, &packet), OLD);
         rig.set_neighbour(parties.node.is_ipv6(), NEW);
         let changed = Instant::now();
-        let mut asked = changed;
+        let (mut last, mut asked) = (changed, changed);
         while neighbour(&mut rig, At::Xdp, &packet) == OLD {
+            last = asked;
             asked = Instant::now();
         }
-        // The last packet that went to the old address was sent before this time had passed, if
-        // nothing held us up.
-        assert!(asked - changed < 2 * BELIEVED, "{:?}", asked - changed);
+        // The last packet that went to the old address was not sent before this time. When it was
+        // is not known: something may have held us up.
+        assert!(last - changed < 2 * BELIEVED, "{:?}", last - changed);
     }
 }
 

@@ -4,6 +4,8 @@
 //! Needs the right to load programs and to make namespaces; fails, naming the right, where it has not.
 
 mod affinity;
+#[path = "../node/ageing.rs"]
+mod ageing;
 mod answers;
 mod caller;
 mod chunk;

@@ -1,6 +1,6 @@
 //! Session affinity of processes: by network namespace, whatever the address.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use lb_common::{Protocol, affinity::client_kind};
 use lb_testbed::Transport;
@@ -9,6 +9,8 @@ use lb_userspace::model::IpFamily;
 use crate::rig::{NODE, PODS, Rig, SHELL, TRANSPORTS, answered, cluster_ip, probe};
 
 const TIMEOUT_S: u32 = 3600;
+
+const TIMEOUT: Duration = Duration::from_secs(TIMEOUT_S as u64);
 
 fn program(rig: &mut Rig, pods: &[&str]) {
     rig.program(|rig, protocol, family| {
@@ -160,20 +162,15 @@ fn without_affinity_nobody_is_remembered() {
 #[test]
 fn a_client_is_let_go_when_its_timeout_is_over() {
     let mut rig = Rig::new();
-    let short = |rig: &mut Rig, pods: &[&str]| {
-        rig.program(|rig, protocol, family| {
-            rig.with(rig.bare(protocol, family).affinity(1), family, pods)
-        });
-    };
-    short(&mut rig, &PODS[..1]);
+    program(&mut rig, &PODS[..1]);
     let to = cluster_ip(IpFamily::V4);
     let tcp = probe(to, Transport::Tcp);
     answered(&rig.call(SHELL, &tcp), to, &PODS[..1]);
-    short(&mut rig, &PODS);
+    program(&mut rig, &PODS);
     answered(&rig.call(SHELL, &tcp), to, &PODS[..1]);
-    // Each wait lets go once; that the same of three is chosen each time has a chance of 3^-12.
+    // Lets go once each time; that the same of three is chosen always has a chance of 3^-12.
     let moved = (0..12).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(1_050));
+        rig.node.age_affinity(TIMEOUT + Duration::from_nanos(1));
         rig.call(SHELL, &tcp).by_pod().keys().any(|pod| *pod != PODS[0])
     });
     assert!(moved, "never let go");
@@ -182,14 +179,12 @@ fn a_client_is_let_go_when_its_timeout_is_over() {
 #[test]
 fn every_new_connection_begins_the_timeout_anew() {
     let mut rig = Rig::new();
-    rig.program(|rig, protocol, family| {
-        rig.with(rig.bare(protocol, family).affinity(2), family, &PODS)
-    });
-    let tcp = probe(cluster_ip(IpFamily::V4), lb_testbed::Transport::Tcp);
+    program(&mut rig, &PODS);
+    let tcp = probe(cluster_ip(IpFamily::V4), Transport::Tcp);
     let first = rig.call(SHELL, &tcp).answers[0].pod.clone();
-    // Some four timeouts long; one that did not slide would be missed once in 81.
+    // Twelve timeouts long; one that did not slide would end six times, missed once in 729.
     for _ in 0..14 {
-        std::thread::sleep(std::time::Duration::from_millis(600));
+        rig.node.age_affinity(TIMEOUT * 9 / 10);
         assert_eq!(rig.call(SHELL, &tcp).answers[0].pod, first);
     }
 }

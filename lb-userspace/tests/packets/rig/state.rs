@@ -16,6 +16,7 @@ use lb_common::{
 use lb_userspace::maps::{FlowTables, PoolFill, Reader};
 
 use super::Rig;
+use crate::ageing::age_affinity;
 
 impl Rig {
     /// How many entries the flow tables have.
@@ -77,14 +78,7 @@ impl Rig {
 
     /// Makes every client's last new flow look as if it had been that much longer ago.
     pub fn age_affinity(&self, by: Duration) {
-        let map = MapData::from_pin(self.maps.join(names::AFFINITY)).unwrap();
-        let mut entries: aya::maps::HashMap<_, AffinityKey, Affinity> =
-            Map::LruHashMap(map).try_into().unwrap();
-        let all: Vec<_> = entries.iter().map(Result::unwrap).collect();
-        for (key, mut entry) in all {
-            entry.seen_ns -= by.as_nanos() as u64;
-            entries.insert(key, entry, 0).unwrap();
-        }
+        age_affinity(&self.maps, by);
     }
 
     /// Which clients are remembered, and when they came last.
