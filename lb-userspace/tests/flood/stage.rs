@@ -108,6 +108,12 @@ impl Stage {
         v4 + confirmed::<V6>(&reader.flows_v6().unwrap())
     }
 
+    /// How many flows were opened, those of the flood among them.
+    pub fn opened(&self) -> u64 {
+        let counters = self.counters().into_iter();
+        counters.filter(|(one, _)| *one == Counter::FlowNew).map(|(_, count)| count).sum()
+    }
+
     /// What has been counted at least once.
     pub fn counters(&self) -> Vec<(Counter, u64)> {
         let counters = self.node.reader().counters().unwrap();
