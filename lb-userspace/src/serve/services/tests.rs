@@ -64,7 +64,7 @@ async fn until(
     port: u16,
     expected: impl Fn(&Result<String, ErrorKind>) -> bool,
 ) -> Result<String, ErrorKind> {
-    let give_up = Instant::now() + Duration::from_secs(5);
+    let give_up = Instant::now() + Duration::from_secs(20);
     loop {
         let answer = ask(port).await;
         if expected(&answer) {

@@ -21,12 +21,12 @@ use super::{
 };
 
 /// How long a file that is open for writing must be quiet before it is read all the same.
-const WRITING: Duration = Duration::from_millis(30);
+pub(super) const WRITING: Duration = Duration::from_millis(30);
 /// The same for a file that is still empty: a shell empties the target of `>` when it starts the
 /// program, whose output may take its time.
 const EMPTY: Duration = Duration::from_secs(10);
 /// How long a file must be gone: an editor's "move away, write anew" takes far less.
-const GONE: Duration = Duration::from_millis(5);
+pub(super) const GONE: Duration = Duration::from_millis(5);
 
 /// How long a file that lost all its content is doubted. A writer empties the file a moment before
 /// inotify says so, and on a busy machine the moment may be long; whoever means to remove objects
