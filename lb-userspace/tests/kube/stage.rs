@@ -28,8 +28,10 @@ pub const NODES: &str = "nodes";
 /// The address of `gone`, which goes in the course of many.
 pub const GONE: &str = "10.96.0.11";
 
-/// How long a call that is to fail may take.
+/// How long a call that is to fail may take, and one that is tried again.
 const SILENCE: Duration = Duration::from_millis(700);
+/// How long one that is to be answered may take, on a busy machine.
+const ANSWER: Duration = Duration::from_secs(5);
 const API_PORT: u16 = 6443;
 
 /// See [`Stage::site`].
@@ -158,20 +160,20 @@ impl Stage {
     }
 
     /// Calls over TCP, a new connection each time.
-    fn call(&self, place: &str, to: &str, requests: u64) -> Report {
+    fn call(&self, timeout: Duration, place: &str, to: &str, requests: u64) -> Report {
         let to = SocketAddr::new(to.parse().unwrap(), 80);
-        let probe = Probe::tcp(to).requests(requests).timeout(SILENCE);
+        let probe = Probe::tcp(to).requests(requests).timeout(timeout);
         self.cluster.probe(place, &probe.most_failures(1)).unwrap()
     }
 
-    /// Who answers the caller there, in alphabetical order; `None` if a call failed.
+    /// Who answers the caller there at once, in alphabetical order; `None` if a call failed.
     pub fn who(&self, to: &str) -> Option<Vec<String>> {
-        self.who_from(CALLER, to)
+        self.who_within(SILENCE, CALLER, to)
     }
 
-    fn who_from(&self, place: &str, to: &str) -> Option<Vec<String>> {
+    fn who_within(&self, timeout: Duration, place: &str, to: &str) -> Option<Vec<String>> {
         // Each of two pods is missed by all of them once in 2^23.
-        let report = self.call(place, to, 24);
+        let report = self.call(timeout, place, to, 24);
         let pods = || report.by_pod().keys().map(|pod| (*pod).to_owned()).collect();
         (report.failed() == 0).then(pods)
     }
@@ -185,7 +187,9 @@ impl Stage {
     /// Asserts who answers a place there.
     #[track_caller]
     pub fn assert_who_from(&self, place: &str, to: &str, expected: Option<&[&str]>) {
-        assert_eq!(self.who_from(place, to), expected.map(sorted), "{to} from {place}");
+        let timeout = if expected.is_some() { ANSWER } else { SILENCE };
+        let who = self.who_within(timeout, place, to);
+        assert_eq!(who, expected.map(sorted), "{to} from {place}");
     }
 
     /// Starts to call `web` without pause.

@@ -8,6 +8,9 @@ use lb_userspace::watch::{External, NetSource, NodeNet, Selection};
 use nix::sched::{CloneFlags, unshare};
 use tokio::{sync::watch, time::timeout};
 
+/// How long news may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Runs a scenario in a new network namespace, which is gone with the thread it runs on.
 fn in_namespace<F: Future<Output = ()>>(scenario: impl FnOnce() -> F + Send + 'static) {
     let run = move || {
@@ -70,8 +73,7 @@ async fn expect(
     what: &str,
     expected: impl Fn(&NodeNet) -> bool,
 ) {
-    let found =
-        timeout(Duration::from_secs(5), values.wait_for(|net| expected(net))).await.map(drop);
+    let found = timeout(PATIENCE, values.wait_for(|net| expected(net))).await.map(drop);
     assert!(found.is_ok(), "{what}: {:#?}", values.borrow());
 }
 

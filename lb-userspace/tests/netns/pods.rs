@@ -13,7 +13,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::{
     delivery::device,
-    refusals::ping,
+    refusals::check_ping,
     stage::{DNS, MAIN, Stage, service, until, until_logged},
 };
 
@@ -29,9 +29,10 @@ const MEGABYTE: usize = 1_000_000;
 /// A pod on the node's bridge, and one routed to by a device of its own, as a forwarded host is.
 const CALLERS: [&str; 2] = ["bridged", "apart"];
 const NODES: [&str; 2] = ["node1", "node2"];
-/// When a client that has heard nothing repeats its first packet, and when it does so again.
+/// When a client that has heard nothing repeats its first packet.
 const REPEATED: Duration = Duration::from_secs(1);
-const REPEATED_AGAIN: Duration = Duration::from_secs(3);
+/// Enough for it to do so several times, and for a device to be noticed on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn stage() -> (Stage, Vec<Agent>) {
     stage_with(&ARGUMENTS)
@@ -88,7 +89,7 @@ fn two_thousand_bytes_come_and_go_by_a_pods_device_and_its_pings_are_answered() 
                 for probe in [Probe::udp(to), Probe::udp_unconnected(to)] {
                     answered(&stage, caller, &probe.datagram_bytes(FRAGMENTED));
                 }
-                assert!(ping(&stage, caller, to.ip()).is_ok(), "{cluster_ip} from {caller}");
+                check_ping(&stage, caller, to.ip(), true);
             }
         }
     }
@@ -151,15 +152,20 @@ fn a_connection_that_began_before_the_pods_device_was_known_needs_one_more_packe
     }
     for (pod, cluster_ip) in ["early4", "early6"].into_iter().zip(CLUSTER_IP) {
         come_unnoticed(&mut stage, &agents[0], pod);
-        let probe = Probe::tcp(at(cluster_ip, 80)).timeout(2 * REPEATED_AGAIN);
+        let probe = Probe::tcp(at(cluster_ip, 80)).timeout(PATIENCE);
         let calling = stage.cluster.launcher().start_probe(&stage.unseen(pod), &probe).unwrap();
         until(|| is_calling(&stage, pod)).expect("it calls");
         is_noticed(&stage, &agents[0], pod);
+        let repeated = || stage.cluster.netns(pod).unwrap().repeated_first_packets().unwrap();
+        let before = repeated();
         let report = calling.report().unwrap();
         assert_eq!(report.by_pod(), [("far", 1)].into(), "{cluster_ip}: {report:?}");
         let took = report.elapsed;
         println!("{cluster_ip}: connected after {} ms", took.as_millis());
-        assert!(took >= REPEATED && took < REPEATED_AGAIN, "{cluster_ip}: {took:?}");
+        assert!(took >= REPEATED, "{cluster_ip}: {took:?}");
+        // One more may have been under way while the log was read.
+        let (before, after) = (before, repeated());
+        assert!(after > 0 && after - before <= 1, "{cluster_ip}: {before}, {after} packets more");
         // Nobody else has any use for such a route.
         answered(&stage, pod, &Probe::udp(at(cluster_ip, 53)));
         for place in ["near", NODES[0]] {
@@ -196,7 +202,7 @@ fn a_new_device_of_a_pod_is_served_a_moment_after_it_comes() {
         let index = node.enter(|| Ok(if_nametoindex(name.as_str()).unwrap())).unwrap();
         let egress = links.join(format!("tc_egress-{index}"));
         while !egress.exists() {
-            assert!(came.elapsed() < REPEATED, "{name} is not served: {}", egress.display());
+            assert!(came.elapsed() < PATIENCE, "{name} is not served: {}", egress.display());
             std::thread::yield_now();
         }
         took.push(came.elapsed());
@@ -204,6 +210,7 @@ fn a_new_device_of_a_pod_is_served_a_moment_after_it_comes() {
     took.sort();
     let [median, longest] = [took[took.len() / 2], took[took.len() - 1]];
     println!("programs on a new device after {median:?}, {longest:?} at most");
+    assert!(median < REPEATED, "{took:?}");
 }
 
 /// Where an agent's links are pinned.
