@@ -290,15 +290,15 @@ fn a_page_after_the_first_may_fail_alone() {
 fn a_stalled_request_is_never_answered_and_a_late_one_is() {
     let server = server(&["a"]);
     let runtime = event_loop();
-    let list = || async {
+    let list = async |patience| {
         let api: Api<Service> = Api::all(client(&server));
-        timeout(A_WHILE, api.list(&Default::default())).await
+        timeout(patience, api.list(&Default::default())).await
     };
     server.fail(Rule::new(Fault::Stalled).times(1));
     server.fail(Rule::new(Fault::Late(A_WHILE / 4)).times(1));
     runtime.block_on(async {
-        assert!(list().await.is_err(), "answered though it stalls");
-        let items = list().await.expect("in time").expect("a list").items;
+        assert!(list(A_WHILE).await.is_err(), "answered though it stalls");
+        let items = list(PATIENCE).await.expect("in time").expect("a list").items;
         assert_eq!(items.len(), 1);
     });
     let statuses: Vec<_> = server.requests().iter().map(|request| request.status).collect();
