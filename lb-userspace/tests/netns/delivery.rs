@@ -1,6 +1,9 @@
 //! Packets from outside that are handed to the devices of pods, past the node's stack.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use lb_testbed::{Agent, CLIENT, Families, Feature, Probe, Transport};
 
@@ -8,6 +11,8 @@ use crate::stage::{MAIN, Stage, inspect, service, until};
 
 const REQUESTS: u64 = 40;
 const MEGABYTE: usize = 1_000_000;
+/// Longer than a debug build takes to make ten of them on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A pod, the NodePorts of its Service, and whether it has a device of its own on the node.
 pub const PODS: [(&str, u16, u16, bool); 2] =
@@ -167,6 +172,6 @@ fn xdp_hands_over_to_pods_that_take_frames() {
         }
         takes_frames(true);
         let large = Probe::tcp((node, http).into()).download_bytes(10 * MEGABYTE).requests(2);
-        check(&stage, &agent, "apart", &large);
+        check(&stage, &agent, "apart", &large.timeout(PATIENCE));
     }
 }
