@@ -8,7 +8,7 @@ use crate::{
     classifiers::{self, Way},
     delivery::device,
     replies::{self, carried, until_carried},
-    stage::{MAIN, Stage, complaint, inspect, service},
+    stage::{MAIN, Stage, complaint, inspect, service, until},
 };
 
 const WEB: &str = "10.96.0.10:80";
@@ -58,7 +58,8 @@ fn cleanup_leaves_nothing_and_can_be_repeated() {
     assert!(!Path::new(&pins).exists());
     stage.assert_who("caller", WEB, None);
     stage.assert_who("client", &node_port, None);
-    assert_eq!(in_kernel(&links), 0, "something is still attached");
+    // The kernel forgets a link some time after the last who held it.
+    assert!(until(|| in_kernel(&links) == 0).is_some(), "something is still attached");
 
     let again = cleanup();
     assert!(again.status.success(), "{again:?}");
@@ -103,7 +104,7 @@ fn cleanup_takes_the_program_off_that_sends_answers_of_pods() {
         assert!(done.status.success(), "{way:?}: {done:?}");
         assert_eq!(String::from_utf8_lossy(&done.stderr), "", "{way:?}");
         assert!(!Path::new(&pins).exists());
-        assert_eq!(in_kernel(&links), 0, "{way:?}: something is still attached");
+        assert!(until(|| in_kernel(&links) == 0).is_some(), "{way:?}: something is still attached");
         for device in &devices {
             assert_eq!(carried(&stage, device), [0, 0], "{device}");
         }
@@ -112,9 +113,9 @@ fn cleanup_takes_the_program_off_that_sends_answers_of_pods() {
     }
 }
 
-/// How many of these links the kernel knows.
+/// How many of these links the kernel knows. One may go while they are listed.
 fn in_kernel(links: &[u64]) -> usize {
-    let all = aya::programs::loaded_links().map(|info| info.unwrap().id());
+    let all = aya::programs::loaded_links().filter_map(Result::ok).map(|info| info.id());
     all.filter(|id| links.contains(&u64::from(*id))).count()
 }
 

@@ -63,7 +63,20 @@ fn reply(text: &str) -> Reply {
 
 /// Asks on the node itself.
 fn ask(stage: &Stage, node: &str, port: u16, path: &str) -> Reply {
-    get(stage, node, (LOCALHOST.parse::<IpAddr>().unwrap(), port).into(), path).unwrap()
+    ask_early(stage, node, port, path).unwrap()
+}
+
+/// The same while an agent that has programmed the kernel may not have opened its ports yet.
+fn ask_early(stage: &Stage, node: &str, port: u16, path: &str) -> Result<Reply, ErrorKind> {
+    get(stage, node, (LOCALHOST.parse::<IpAddr>().unwrap(), port).into(), path)
+}
+
+/// Waits until a node says that it is ready.
+#[track_caller]
+fn until_ready(stage: &Stage, node: &str) {
+    let ready = || ask_early(stage, node, 10256, "/readyz");
+    let took = until(|| ready().is_ok_and(|reply| reply.status == 200));
+    assert!(took.is_some(), "{:?}", ready());
 }
 
 fn scrape(stage: &Stage, node: &str) -> Samples {
@@ -177,8 +190,7 @@ fn probes_tell_that_the_node_is_programmed_and_well() {
     let stage = Stage::new(1).with("node1", "web-1");
     stage.write(MAIN, &[balanced_v4(), stage.endpoints("web", &["web-1"])]);
     let _agent = stage.start("node1");
-    let ready = || ask(&stage, "node1", 10256, "/readyz").status == 200;
-    assert!(until(ready).is_some());
+    until_ready(&stage, "node1");
     let ready = ask(&stage, "node1", 10256, "/readyz");
     assert_eq!(ready.json(), json!({"ready": true, "waitingFor": []}));
 
@@ -214,12 +226,13 @@ fn a_folder_that_was_never_read_whole_keeps_the_node_from_being_ready() {
     stage.write("broken.yaml", &["kind: [".to_owned()]);
     let _agent = stage.start("node1");
     let attached = || {
-        let ready = ask(&stage, "node1", 10256, "/readyz");
-        ready.status == 503 && ready.json() == json!({"ready": false, "waitingFor": ["picture"]})
+        let waiting = json!({"ready": false, "waitingFor": ["picture"]});
+        let ready = ask_early(&stage, "node1", 10256, "/readyz");
+        ready.is_ok_and(|reply| reply.status == 503 && reply.json() == waiting)
     };
     assert!(until(attached).is_some());
     stage.write("broken.yaml", &[]);
-    assert!(until(|| ask(&stage, "node1", 10256, "/readyz").status == 200).is_some());
+    until_ready(&stage, "node1");
 }
 
 #[test]
@@ -228,8 +241,7 @@ fn metrics_follow_what_is_written_and_what_is_sent() {
     let stage = Stage::new(2).with("node1", "web-1");
     stage.write(MAIN, &[balanced_v4(), stage.endpoints("web", &["web-1"])]);
     let _agents = ["node1", "node2"].map(|node| stage.start(node));
-    let ready = || ask(&stage, "node1", 10256, "/readyz").status == 200;
-    assert!(until(ready).is_some());
+    until_ready(&stage, "node1");
     let before = scrape(&stage, "node1");
     let node_port = format!("{}:{NODE_PORT}", stage.address("node1", true).unwrap());
     stage.until_who(CLIENT, &node_port, Some(&["web-1"]));
