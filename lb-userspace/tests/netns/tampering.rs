@@ -35,11 +35,15 @@ fn pins(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { pins(&path) } else { vec![path] }).collect()
 }
 
-/// Waits until nobody is served, and then until `one` answers again.
+/// Takes something away so that nobody is served, and waits until `one` answers again. The agent
+/// stands still meanwhile, as it may be just about to look.
 #[track_caller]
-fn until_served(stage: &Stage, agent: &Agent) {
-    let removed = Instant::now();
+fn until_served(stage: &Stage, agent: &Agent, take_away: impl FnOnce()) {
+    agent.pause().unwrap();
+    take_away();
     stage.until_who("caller", "10.96.0.10:80", None);
+    agent.resume().unwrap();
+    let removed = Instant::now();
     while stage.who("caller", "10.96.0.10:80").is_none() {
         assert!(removed.elapsed() < NOTICED, "{}", agent.own_log().unwrap());
     }
@@ -57,8 +61,9 @@ fn an_agent_whose_pins_are_all_removed_serves_again_by_itself() {
     let programs = |status: serde_json::Value| status["programs"].as_array().unwrap().len();
     let before = (pins(agent.pins()).len(), programs(inspect(&agent, "status")));
 
-    pins(agent.pins()).iter().for_each(|pin| fs::remove_file(pin).unwrap());
-    until_served(&stage, &agent);
+    until_served(&stage, &agent, || {
+        pins(agent.pins()).iter().for_each(|pin| fs::remove_file(pin).unwrap());
+    });
     until_logged(&agent, &["somebody took it away", "connect4"]);
     let after = (pins(agent.pins()).len(), programs(inspect(&agent, "status")));
     assert_eq!(after, before);
@@ -76,10 +81,11 @@ fn an_emptied_table_is_filled_again_by_itself() {
     let table = Map::from_map_data(MapData::from_pin(pin(names::FRONTENDS_V4)).unwrap()).unwrap();
     let mut table: HashMap<_, FrontendKey<Ipv4>, Frontend> = table.try_into().unwrap();
     let keys: Vec<_> = table.keys().collect::<Result<_, _>>().unwrap();
-    keys.iter().for_each(|key| table.remove(key).unwrap());
-    // By itself this would be noticed within a minute; with a hook that is gone, at once.
-    fs::remove_file(pin("getpeername6")).unwrap();
-    until_served(&stage, &agent);
+    until_served(&stage, &agent, || {
+        keys.iter().for_each(|key| table.remove(key).unwrap());
+        // By itself this would be noticed within a minute; with a hook that is gone, at once.
+        fs::remove_file(pin("getpeername6")).unwrap();
+    });
     until_logged(&agent, &["somebody changed the tables"]);
 }
 
