@@ -7,7 +7,7 @@ use crate::rig::{PODS, Rig, SHELL, TRANSPORTS, answered, cluster_ip, probe};
 
 /// Less likely than this by chance alone, and a spread counts as uneven. Six spreads are looked at
 /// each time, so a larger bound would fail now and then with nothing wrong.
-const UNEVEN_BELOW: f64 = 1e-5;
+const UNEVEN_BELOW: f64 = 1e-8;
 
 #[test]
 fn backends_are_chosen_evenly() {

@@ -39,7 +39,8 @@ fn check(report: &Report, pods: &[(&str, &str)]) {
     assert_eq!(answered.keys().copied().collect::<Vec<_>>(), names, "{report:?}");
     assert_eq!(report.failed(), 0, "{report:?}");
     let counts: Vec<u64> = answered.into_values().collect();
-    assert!(even_spread_p(&counts) > 1e-5, "{counts:?}");
+    // Some fifty spreads are looked at each time.
+    assert!(even_spread_p(&counts) > 1e-9, "{counts:?}");
 }
 
 /// Calls from a pod and from outside. What has called before calls where it did before, as its ports
