@@ -33,7 +33,8 @@ struct Written(PathBuf);
 
 impl Written {
     fn new(name: &str, content: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sluice-config-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("sluice-config-{}-{name}", std::process::id()));
         fs::write(&path, content).unwrap();
         Self(path)
     }
