@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lb_testbed::{Exchange, Report};
+use lb_testbed::{Exchange, Report, RunningProbe};
 use nix::time::{ClockId, clock_gettime};
 
 use super::{
@@ -17,6 +17,9 @@ use super::{
 
 /// How long a pod goes on after its agent has heard that it is gone, as a pod that ends well does.
 const GRACE: Duration = Duration::from_millis(300);
+
+/// How many calls each client makes before and after a change.
+const CALLS: u64 = 20;
 
 /// A change of the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +61,11 @@ impl Change {
 /// Makes a change under the eyes of clients, and tells what they met.
 pub fn make(stage: &mut Stage, change: Change) -> Result<Vec<Finding>> {
     let family = stage.families()[0];
-    let calling = WHILE_IT_CHANGES
+    let mut calling = WHILE_IT_CHANGES
         .iter()
         .map(|scenario| stage.start_calling(scenario, family))
         .collect::<Result<Vec<_>>>()?;
-    std::thread::sleep(GRACE);
+    go_on(&mut calling)?;
     match change {
         Change::Delete(pod) => stage.manifests.delete(pod)?,
         Change::Unready(pod) => stage.manifests.set_ready(pod, false)?,
@@ -76,9 +79,10 @@ pub fn make(stage: &mut Stage, change: Change) -> Result<Vec<Finding>> {
     let took = stage.follow()?;
     let followed_ns = now_ns()?;
     std::thread::sleep(GRACE);
+    go_on(&mut calling)?;
     if let Change::Delete(pod) = change {
         stage.end_pod(pod)?;
-        std::thread::sleep(GRACE);
+        go_on(&mut calling)?;
     }
     let reports =
         calling.into_iter().map(|probe| Ok(probe.stop()?)).collect::<Result<Vec<Report>>>()?;
@@ -90,6 +94,11 @@ pub fn make(stage: &mut Stage, change: Change) -> Result<Vec<Finding>> {
     }];
     findings.extend(met(&reports, change.gone(), followed_ns));
     Ok(findings)
+}
+
+/// Waits until all of them have gone on for a while.
+fn go_on(calling: &mut [RunningProbe]) -> Result<()> {
+    Ok(calling.iter_mut().try_for_each(|client| client.go_on(CALLS))?)
 }
 
 /// What clients met that called without pause.

@@ -9,9 +9,10 @@ use lb_testbed::{Answer, Report, even_spread_p};
 
 use super::scenario::{Expected, Pods, Seen};
 
-/// Less likely than this by chance alone, and a spread counts as uneven. Not larger, because clients
-/// outside are spread by hash tables, whose shares are not quite equal.
-pub const UNEVEN_BELOW: f64 = 0.000_01;
+/// Less likely than this by chance alone, and a spread counts as uneven. Not larger, because dozens
+/// are looked at each time, and clients outside are spread by hash tables, whose shares are not quite
+/// equal.
+pub const UNEVEN_BELOW: f64 = 0.000_000_1;
 
 /// What a judgement needs to know besides the report.
 #[derive(Clone, Debug)]

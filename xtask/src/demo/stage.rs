@@ -42,13 +42,13 @@ const ROUTES: [(&str, &str); 8] = [
 const CONCURRENCY: u32 = 6;
 const FAILING_REQUESTS: u64 = 6;
 /// How long a call that is to be answered may take, which includes packets sent again.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A scenario that fails as often as this has failed; the rest would only take time.
 const MOST_FAILURES: u64 = 12;
 /// How long nobody must answer until it counts as silence.
 const SILENCE: Duration = Duration::from_millis(1500);
 /// How long agents may take to follow a change of the manifests.
-const FOLLOWING: Duration = Duration::from_secs(5);
+const FOLLOWING: Duration = Duration::from_secs(20);
 
 /// What is to be built.
 pub struct Plan {
