@@ -21,7 +21,7 @@ pub const CALLER: &str = "caller";
 /// The address of the Service that most tests have, `web`.
 pub const WEB: &str = "10.96.0.10";
 /// How long something that an agent has heard of may take to be so.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Endpoints by Service and ClusterIP.

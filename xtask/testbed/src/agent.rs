@@ -68,7 +68,7 @@ impl AgentOptions {
     }
 
     fn of(program: PathBuf, source: Source) -> Self {
-        let ready_within = Some(Duration::from_secs(30));
+        let ready_within = Some(Duration::from_secs(60));
         Self { program, source, arguments: Vec::new(), container: None, ready_within }
     }
 
