@@ -71,9 +71,9 @@ impl Age {
     }
 }
 
-/// Whether an option word is followed by a timestamp. All senders lay it out so that the timestamp
-/// stands by whole words: behind two that say nothing, or, as Linux in a SYN, behind the permission
-/// of selective acknowledgements.
+/// Whether an option word is followed by a timestamp. Senders lay it out so that the timestamp stands
+/// by whole words: behind two options that say nothing, or, as Linux in a SYN, behind the permission
+/// of selective acknowledgements. One that does otherwise is gone by its sequence numbers.
 #[inline(always)]
 const fn is_stamp(word: u32) -> bool {
     matches!(word.to_ne_bytes(), [1, 1, 8, 10] | [4, 2, 8, 10])
@@ -81,7 +81,10 @@ const fn is_stamp(word: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use lb_common::V4;
+
     use super::*;
+    use crate::parse::{ETHERNET, FIN, SYN};
 
     fn age(sequence: u32, stamp: u32) -> Age {
         Age { sequence, stamp }
@@ -90,6 +93,36 @@ mod tests {
     #[track_caller]
     fn check(last: Age, first: Age, expected: bool) {
         assert_eq!(first.is_taken_after(last.wait()), expected, "{last:?} {first:?}");
+    }
+
+    /// A TCP header in a frame of IPv4, with this flag, options and payload.
+    #[track_caller]
+    fn check_read(flag: u8, options: &[u8], payload: usize, expected: Age) {
+        let mut frame = [0; 14 + 20 + 60 + 8];
+        let header = 20 + options.len();
+        let length = 20 + header + payload;
+        frame[14] = 0x45;
+        frame[16..18].copy_from_slice(&(length as u16).to_be_bytes());
+        frame[23] = 6;
+        frame[38..42].copy_from_slice(&1_000_u32.to_be_bytes());
+        frame[46] = (header as u8 / 4) << 4;
+        frame[47] = flag;
+        frame[54..54 + options.len()].copy_from_slice(options);
+        let frame = &frame[..14 + length];
+        let parsed = V4::parse(frame, ETHERNET).unwrap();
+        assert_eq!(Age::read(frame, &parsed), Some(expected), "{options:?}");
+    }
+
+    #[test]
+    fn a_timestamp_is_read_where_senders_put_it() {
+        check_read(SYN, &[], 0, age(1_000, 0));
+        check_read(FIN, &[], 5, age(1_006, 0));
+        let after_nothing = [1, 1, 8, 10, 0, 0, 1, 2, 0, 0, 0, 0];
+        check_read(FIN, &after_nothing, 0, age(1_001, 0x102));
+        let linux = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 1, 2, 0, 0, 0, 0, 1, 3, 3, 7];
+        check_read(SYN, &linux, 0, age(1_000, 0x102));
+        let elsewhere = [8, 10, 0, 0, 1, 2, 0, 0, 0, 0, 1, 1];
+        check_read(SYN, &elsewhere, 0, age(1_000, 0));
     }
 
     #[test]

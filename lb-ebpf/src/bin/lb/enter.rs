@@ -3,7 +3,7 @@
 //! Called by `track`, through functions that find the flow in the scratch room.
 
 use lb_common::{Be16, flow::kind, limits};
-use lb_ebpf::life::Patience;
+use lb_ebpf::{life::Patience, wait::Age};
 
 use crate::{
     end::Reclaimed,
@@ -65,7 +65,8 @@ const HELD: u32 = 5;
 const LINGERS: u32 = 6;
 
 /// Finds a source port for a flow that goes on from an address of ours: the client's own if it can
-/// be, else the next free one, else one whose flow will not be missed.
+/// be, else the next free one, else one whose flow will not be missed, and at last one whose backend
+/// may take the connection for an old one: that is a second lost, and not all of it.
 #[inline(always)]
 fn reserve<F: Take>() -> u32 {
     let Some(room) = lookup::scratch::<F>() else { return NO_ROOM };
@@ -96,7 +97,10 @@ fn reserve<F: Take>() -> u32 {
         }
         wanted = 0;
     }
-    for _ in 0..limits::SNAT_LOOKS {
+    for look in 0..limits::SNAT_LOOKS {
+        if look == limits::SNAT_LOOKS / 2 {
+            room.age = Age::default();
+        }
         let port = ports::next_port();
         room.other_key.destination_port = Be16::new(port as u16);
         if F::reclaim(Patience::Pressed) != Reclaimed::Free {
