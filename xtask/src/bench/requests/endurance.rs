@@ -24,7 +24,7 @@ const WHO: [Who; 4] =
     [Who::Direct, Who::Peer(Peer::Iptables), Who::Peer(Peer::Nftables), Who::Sluice];
 /// So that nobody's connections are forgotten before its turn comes again.
 const CALL: Duration = Duration::from_secs(10);
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// Measures, beside direct.
 pub fn measure(stages: &[Stage], interrupt: &Interrupt) -> Result<Measured> {
