@@ -35,6 +35,14 @@ fn is_closed_by_its_backend(rig: &mut Rig, caller: &Caller, last: Age) -> u16 {
     ours.port()
 }
 
+/// One that the client closes first.
+#[track_caller]
+fn is_closed_by_its_client(rig: &mut Rig, caller: &Caller) -> u16 {
+    let ours = caller.connects(rig);
+    caller.closes(rig, ours);
+    ours.port()
+}
+
 /// Our port for a connection that begins with this packet, if it gets one.
 fn begins(rig: &mut Rig, caller: &Caller, first: Age) -> Option<u16> {
     let before = rig.count(Counter::DropSnatExhausted);
@@ -47,22 +55,26 @@ fn begins(rig: &mut Rig, caller: &Caller, first: Age) -> Option<u16> {
 /// Whether a port goes from a connection that ended so to one that begins so, or another port does,
 /// that nobody waits for.
 #[track_caller]
-fn check(last: Age, first: Age, expected: bool) {
+fn check_after(end: impl Fn(&mut Rig, &Caller) -> u16, first: Age, expected: bool) {
     let mut rig = rig(2);
     for hook in [At::Xdp, At::TcIngress] {
         for parties in rig.families() {
             let caller = Caller::program(&mut rig, &parties, hook, Protocol::Tcp);
-            let port = is_closed_by_its_backend(&mut rig, &caller.from(CLIENT), last);
-            let other = caller.from(CLIENT + 1);
-            let ours = other.connects(&mut rig);
-            other.closes(&mut rig, ours);
+            let port = end(&mut rig, &caller.from(CLIENT));
+            let other = is_closed_by_its_client(&mut rig, &caller.from(CLIENT + 1));
             rig.rest(2);
             let given = begins(&mut rig, &caller.from(CLIENT + 2), first);
-            let wanted = if expected { port } else { ours.port() };
-            assert_eq!(given, Some(wanted), "{hook:?} {last:?} {first:?}");
+            let wanted = if expected { port } else { other };
+            assert_eq!(given, Some(wanted), "{hook:?} {first:?}");
             rig.rest(100);
         }
     }
+}
+
+/// The same of a connection that its backend closed first.
+#[track_caller]
+fn check(last: Age, first: Age, expected: bool) {
+    check_after(|rig, caller| is_closed_by_its_backend(rig, caller, last), first, expected);
 }
 
 #[test]
@@ -101,26 +113,19 @@ fn another_port_is_found_for_a_connection_that_one_backend_would_not_take() {
 }
 
 #[test]
-fn nobody_waits_for_a_connection_that_the_client_closed_first_or_reset() {
-    let mut rig = rig(1);
-    for parties in rig.families() {
-        let caller = Caller::program(&mut rig, &parties, At::Xdp, Protocol::Tcp);
-        let one = caller.from(CLIENT);
-        let ours = one.connects(&mut rig);
-        let last = packet(&one, Tcp::Fin, (5_000, Some(70_000)));
-        assert_eq!(rig.run(one.hook, &last).fate, Fate::Sent);
-        one.is_answered(&mut rig, ours, Tcp::Fin);
-        rig.rest(2);
-        let old = (500, Some(60_000));
-        assert_eq!(begins(&mut rig, &caller.from(CLIENT + 1), old), Some(ours.port()));
+fn nobody_waits_for_a_connection_that_the_client_closed_first() {
+    check_after(is_closed_by_its_client, (500, Some(60_000)), true);
+}
 
-        let two = caller.from(CLIENT + 1);
-        two.is_answered(&mut rig, ours, Tcp::Fin);
-        assert_eq!(rig.run(two.hook, &packet(&two, Tcp::Rst, (5_000, None))).fate, Fate::Sent);
-        rig.rest(2);
-        assert_eq!(begins(&mut rig, &caller.from(CLIENT + 2), old), Some(ours.port()));
-        rig.rest(100);
-    }
+#[test]
+fn nobody_waits_for_a_connection_that_was_reset() {
+    let is_reset = |rig: &mut Rig, caller: &Caller| {
+        let ours = caller.connects(rig);
+        caller.is_answered(rig, ours, Tcp::Fin);
+        assert_eq!(caller.reaches(rig, Tcp::Rst), ours);
+        ours.port()
+    };
+    check_after(is_reset, (500, Some(60_000)), true);
 }
 
 #[test]
